@@ -10,7 +10,7 @@ it loads no torch; `None` as a score means "could not judge", never 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -96,17 +96,16 @@ class Context:
 
     objective: Objective
     learner: Learner
+    base: Learner
     engine: Engine
     artefacts: Artefacts
     emit: Callable[[Event], None]
     scratch: Path
     train: tuple[Task, ...] = ()
     gate: tuple[Task, ...] = ()
-    base: Learner | None = None
     seed: int = 0
     iteration: int = 1
     iterations: int = 1
-    assessors: tuple[Assessor, ...] = field(default=())
 
     def rng(self, *purpose: object) -> np.random.Generator:
         """Return a generator that depends on the seed, the iteration and `purpose` alone."""

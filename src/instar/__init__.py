@@ -1,0 +1,1 @@
+"""instar: a language model improves itself in iterations, and proves it."""
