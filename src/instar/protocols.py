@@ -91,7 +91,7 @@ class Context:
     """What a component may use: the state of the run and its services.
 
     `train` and `gate` are the tasks of those splits; the sealed split is not in reach. `scratch` is
-    a folder for temporary files. Time, paths and randomness come from here, never from globals.
+    a folder for temporary files; `verified` what the filters kept last time. Time, paths and randomness come from here, never from globals.
     """
 
     objective: Objective
@@ -103,6 +103,7 @@ class Context:
     scratch: Path
     train: tuple[Task, ...] = ()
     gate: tuple[Task, ...] = ()
+    verified: tuple[Experience, ...] = ()
     seed: int = 0
     iteration: int = 1
     iterations: int = 1

@@ -128,11 +128,15 @@ class Solution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """`F`: what one source says of one solution. `score` None means "could not judge", never 0."""
+    """`F`: what one source says of one solution. `score` None means "could not judge", never 0.
+
+    `answer` is the final answer the source read out of the solution; None if it found none.
+    """
 
     source: str
     score: float | None
     critique: str | None = None
+    answer: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a score that is not a finite number: it would compare false with everything."""
@@ -197,11 +201,15 @@ class Learner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the learner did on one held-out task; `score` None means "could not judge"."""
+    """What the learner did on one held-out task; `score` None means "could not judge".
+
+    `answer` is the final answer that was read out of `text`, None where there was none.
+    """
 
     task: str
     score: float | None
     text: str
+    answer: str | None = None
     sample: int = 0
     tokens: int = 0
     finished: bool = True
