@@ -91,7 +91,8 @@ class Context:
     """What a component may use: the state of the run and its services.
 
     `train` and `gate` are the tasks of those splits; the sealed split is not in reach. `scratch` is
-    a folder for temporary files; `verified` what the filters kept last time. Time, paths and randomness come from here, never from globals.
+    a folder for temporary files; `verified` is what the filters kept in the last iteration. Time,
+    paths and randomness come from here, never from globals.
     """
 
     objective: Objective

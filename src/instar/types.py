@@ -281,7 +281,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """Ledger row: the split a task was put in (`train`, `gate`, `sealed`), or why it was left out."""
+    """Ledger row: the split a task was put in (`train`, `gate`, `sealed`), or why none."""
 
     task: Task
     split: str
