@@ -217,3 +217,21 @@ class Gate(Protocol):
     def decide(self, current: Report, candidate: Report, context: Context, /) -> Verdict:
         """Return the verdict, always with a reason."""
         ...
+
+
+@runtime_checkable
+class Veto(Protocol):
+    """Part of a gate: a reason to refuse a candidate that is better by the gate's own measure."""
+
+    def veto(self, current: Report, candidate: Report, /) -> str | None:
+        """Return why the candidate must not be promoted, or None."""
+        ...
+
+
+@runtime_checkable
+class Forecast(Protocol):
+    """What a gate may also be: able to say before the run what it will be able to see."""
+
+    def before_run(self, tasks: int, iterations: int, /) -> str:
+        """Return, in one sentence, the smallest improvement that `tasks` paired tasks can show."""
+        ...

@@ -1,0 +1,1 @@
+"""`f^F`: what is said of a solution."""

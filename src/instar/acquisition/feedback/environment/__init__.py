@@ -1,0 +1,1 @@
+"""Feedback from outside the model: answers, scorers."""

@@ -1,0 +1,1 @@
+"""Feedback from the model itself."""

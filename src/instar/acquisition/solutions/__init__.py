@@ -1,0 +1,1 @@
+"""`f^Y`: how solutions are written."""

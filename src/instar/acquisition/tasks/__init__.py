@@ -1,0 +1,1 @@
+"""`f^T`: where tasks come from, and how they are split."""

@@ -1,0 +1,23 @@
+"""No training row may hold a held-out task: a filter the run puts before the recipe's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from instar.acquisition.tasks.splits import Overlap
+from instar.protocols import Context
+from instar.types import Decision, Experience, Task
+
+
+@dataclass(frozen=True)
+class NotHeldOut:
+    """Drop experiences whose task or solution overlaps with a task of `heldout`."""
+
+    heldout: tuple[Task, ...]
+
+    def select(self, batch: Sequence[Experience], context: Context, /) -> list[Decision]:
+        """Return one decision per experience; the reason names the overlap."""
+        overlap = Overlap(self.heldout)
+        found = [overlap.find(f"{e.task.prompt}\n{e.solution.text}") for e in batch]
+        return [Decision(keep=f is None, reason=f or "no overlap") for f in found]

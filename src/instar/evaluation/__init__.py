@@ -1,0 +1,1 @@
+"""`f^E`: measures, statistics and the gate."""

@@ -1,0 +1,132 @@
+"""Proof, before compute is spent, that the parts of the loop work.
+
+The checker tells right from wrong, the updater changes the learner, the engine serves the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass, replace
+from typing import cast
+
+from instar.build import fingerprint
+from instar.errors import PreflightError
+from instar.judging import judge
+from instar.protocols import Assessor, Context, Trainer
+from instar.recipe import Plan
+from instar.types import Experience, Message, Sampling, Solution, Task
+
+# How an answer may be written so that a checker reads it; one of these must be recognised.
+FORMS = (
+    "{answer}",
+    "The answer is {answer}.",
+    "#### {answer}",
+    "\\boxed{{{answer}}}",
+    "<answer>{answer}</answer>",
+)
+ROWS = 8  # experiences for the trial update; ours
+WORTHLESS = ("", "None", "null")
+
+
+def check_settings(plan: Plan) -> None:
+    """Let every trainer build its library's configuration.
+
+    Raises:
+        RecipeError: naming the option that the library refuses.
+    """
+    for trainer in cast("list[Trainer]", _parts(plan.updater, Trainer)):
+        trainer.check()
+
+
+def check_feedback(plan: Plan, context: Context) -> tuple[str, ...]:
+    """Show every assessor a right, a wrong, an empty and a null answer; return what it found.
+
+    The right and the wrong answer are those of training tasks with a known reference, the wrong
+    one being another task's. Without a single reference the assessors cannot be probed, and that
+    is said.
+
+    Raises:
+        PreflightError: if an assessor cannot tell them apart.
+    """
+    known = [t for t in context.train if t.reference]
+    if not known:
+        return ("no training task has an answer, so the feedback was not probed",)
+    right = known[0]
+    wrong = next((t.reference for t in known if t.reference != right.reference), None)
+    if wrong is None:
+        return (f"every task has the answer {right.reference!r}: the feedback was not probed",)
+    checkers = [a for m in plan.measures for a in _parts(m, Assessor)]
+    assessors = {fingerprint(a): a for a in (*plan.assessors, *checkers)}
+    return tuple(_probe(cast("Assessor", a), right, wrong, context) for a in assessors.values())
+
+
+def _probe(assessor: Assessor, task: Task, wrong: str, context: Context) -> str:
+    """Judge one batch: the right answer three times, so that a vote has a majority too."""
+    name = type(assessor).__name__
+    for form in FORMS:
+        good, bad = (form.format(answer=a) for a in (task.reference, wrong))
+        batch = _experiences(task, (good, good, good, bad, *WORTHLESS), context)
+        scores = [f.score for f in judge(assessor, batch, context)]
+        if scores[0] is None or scores[0] <= (scores[3] or 0):
+            continue
+        for text, score in zip(WORTHLESS, scores[4:], strict=True):
+            if score is not None and score >= scores[0]:
+                raise PreflightError(
+                    f"{name} gives the answer {text!r} the score {score}, as much as a right one"
+                )
+        return f"{name} tells {good!r} from {bad!r} and from nothing"
+    raise PreflightError(
+        f"{name} cannot tell the right answer {task.reference!r} from the wrong {wrong!r} "
+        f"for the task {task.prompt[:80]!r}"
+    )
+
+
+def check_update(plan: Plan, context: Context) -> str:
+    """Learn from a few right answers and see that the learner, and what is served, changed.
+
+    Raises:
+        PreflightError: if the update is inert or the engine does not serve it.
+    """
+    tasks = [t for t in context.train if t.reference][:ROWS] or list(context.train[:ROWS])
+    rows = [e for t in tasks for e in _experiences(t, (t.reference or t.prompt,), context)]
+    before = context.engine.fingerprint(context.learner, context)
+    candidate = plan.updater.update(rows, replace(context, iteration=0))
+    name = type(plan.updater).__name__
+    if candidate.id == context.learner.id:
+        raise PreflightError(f"{name} learned from {len(rows)} rows and changed nothing")
+    after = context.engine.fingerprint(candidate, context)
+    if candidate.adapter != context.learner.adapter and after == before:
+        raise PreflightError(
+            f"{name} made the adapter {candidate.adapter}, but the engine serves the old weights"
+        )
+    if context.engine.fingerprint(context.learner, context) != before:
+        raise PreflightError("the engine does not return to the old weights after a new adapter")
+    return f"{name} changes the learner, and the engine serves it ({before[:8]} to {after[:8]})"
+
+
+def _experiences(task: Task, texts: Iterable[str], context: Context) -> list[Experience]:
+    return [
+        Experience(
+            task=task,
+            solution=Solution(
+                turns=(Message(role="assistant", content=text),),
+                sampling=Sampling(),
+                sample=i,
+                tokens=len(text),
+            ),
+            made_by="preflight",
+            iteration=0,
+            learner=context.learner.id,
+        )
+        for i, text in enumerate(texts)
+    ]
+
+
+def _parts(component: object, protocol: type) -> list[object]:
+    """Return the parts of `component`, at any depth, that fulfil `protocol`."""
+    if not is_dataclass(component):
+        return []
+    values = [getattr(component, f.name) for f in fields(component)]
+    listed = [v for value in values for v in (value if isinstance(value, tuple) else (value,))]
+    own = [v for v in listed if isinstance(v, protocol)]
+    return [*own, *(p for v in listed if not isinstance(v, protocol) for p in _parts(v, protocol))]

@@ -1,0 +1,100 @@
+"""Resume, budget and progress in one place: a step in the ledger is not done again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from instar.budget import Budget
+from instar.errors import InstarError
+from instar.events import Event, Progress, StepEnded, StepStarted
+from instar.protocols import Ledger
+from instar.types import Experience, Report, Row, digest
+
+R = TypeVar("R", bound=Row)
+
+
+class BudgetSpent(InstarError):
+    """The budget is used up; what was done is in the ledger."""
+
+
+class Recorder:
+    """The `Once` service over a ledger: recalls a finished step, or makes and records it.
+
+    `spent` is the seconds that earlier sessions of this run used; `tokens` counts what was sampled
+    in all of them; `took` is how long the last step of each name took. A step that begins with less
+    than `reserve` seconds of `budget` left raises `BudgetSpent` instead.
+    """
+
+    def __init__(
+        self, ledger: Ledger, emit: Callable[[Event], None], budget: Budget | None, spent: float
+    ) -> None:
+        self.iteration = 0
+        self.tokens = 0
+        self.budget = budget
+        self.reserve = 0.0
+        self.took: dict[str, float] = {}
+        self._ledger = ledger
+        self._emit = emit
+        self._started = time.monotonic() - spent
+        self._step: tuple[str, float] | None = None
+        self._worked = False
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds of the run so far, earlier sessions included."""
+        return time.monotonic() - self._started
+
+    def emit(self, event: Event) -> None:
+        """Pass on what a component says; within `acquire` the cycle counts tasks, not samples."""
+        if isinstance(event, Progress) and self._step and self._step[0] == "acquire":
+            event = replace(event, done=0)
+        self._emit(event)
+
+    def __call__(
+        self, step: str, key: tuple[object, ...], kind: type[R], make: Callable[[], Sequence[R]], /
+    ) -> tuple[R, ...]:
+        """Return the rows of the step with this key, made now or in an earlier session.
+
+        Raises:
+            BudgetSpent: when the step would have to be made and nothing is left to spend.
+        """
+        full_key = digest(step, key)
+        rows = self._ledger.recall(full_key, kind)
+        if rows is None:
+            if self.budget and not self.budget.allows(self.seconds + self.reserve, self.tokens):
+                raise BudgetSpent(f"the budget was used up before {step}")
+            started = time.monotonic()
+            rows = tuple(make())
+            took = time.monotonic() - started
+            self._ledger.record(full_key, step, self.iteration, rows, took)
+            self.took[step] = took
+            self._worked = True
+        self.tokens += sum(_tokens(row) for row in rows)
+        return rows
+
+    def begin(self, step: str, unit: str, total: int, /) -> None:
+        """Say that a long step begins."""
+        self._step, self._worked = (step, time.monotonic()), False
+        self._emit(StepStarted(step=step, unit=unit, total=total))
+
+    def advance(self, done: int, /) -> None:
+        """Say that `done` more units of the long step are finished."""
+        self._emit(Progress(done=done))
+
+    def end(self) -> None:
+        """Say that the long step ended, and whether anything had to be made."""
+        if self._step is None:
+            return
+        step, started = self._step
+        self._step = None
+        took = time.monotonic() - started
+        self._emit(StepEnded(step=step, seconds=took, cached=not self._worked))
+
+
+def _tokens(row: Row) -> int:
+    if isinstance(row, Experience):
+        return row.solution.tokens
+    return sum(o.tokens for o in row.outcomes) if isinstance(row, Report) else 0

@@ -1,0 +1,1 @@
+"""Experience refinement: filtering and correcting."""

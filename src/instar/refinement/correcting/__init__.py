@@ -1,0 +1,1 @@
+"""Better solutions out of worse ones."""

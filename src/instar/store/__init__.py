@@ -1,0 +1,1 @@
+"""The ledger, the artefacts and the run folder."""

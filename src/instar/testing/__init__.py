@@ -1,0 +1,1 @@
+"""For us and for plug-in authors: fakes and checks."""

@@ -1,0 +1,1 @@
+"""`f^U`: how M[t] becomes M[t+1]."""
