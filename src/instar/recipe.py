@@ -104,17 +104,26 @@ def built_in() -> list[str]:
     return sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml"))
 
 
+def path_of(name: str) -> Path:
+    """Return the file of a built-in recipe, or of a path.
+
+    Raises:
+        RecipeError: if there is neither.
+    """
+    if name in built_in():
+        return Path(str(resources.files("instar").joinpath("recipes", f"{name}.yaml")))
+    if not Path(name).is_file():
+        raise RecipeError(f"no recipe is called {name!r}{nearest(name, built_in())}")
+    return Path(name)
+
+
 def load(name: str, settings: Iterable[str] = ()) -> Recipe:
     """Read a recipe by built-in name or path, and apply `a.b.c=value` settings.
 
     Raises:
         RecipeError: if there is no such recipe, or it has a key nobody reads.
     """
-    path = Path(name)
-    if name in built_in():
-        path = Path(str(resources.files("instar").joinpath("recipes", f"{name}.yaml")))
-    elif not path.is_file():
-        raise RecipeError(f"no recipe is called {name!r}{nearest(name, built_in())}")
+    path = path_of(name)
     data = yaml.read(path)
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: expected a mapping at the top, found {type(data).__name__}")
