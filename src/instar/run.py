@@ -16,7 +16,7 @@ from instar.events import Event, IterationEnded, IterationStarted, Measured, Not
 from instar.protocols import Artefacts, Context, Engine, Forecast, Ledger
 from instar.recipe import Plan
 from instar.recorder import BudgetSpent, Recorder
-from instar.types import Learner, Opening, Placed, Report, Score, Task, Trained, digest
+from instar.types import Learner, Opening, Placed, Report, Score, Task, Trained
 
 RESERVE = 1.15  # an iteration is begun if this many times the last one's cost is left; ours
 
@@ -52,11 +52,26 @@ def run(plan: Plan, services: Services) -> Result:
     Raises:
         InstarError: of the kind that says whose mistake it is; everything made is recorded.
     """
-    preflight.check_settings(plan)
     once = Recorder(services.ledger, services.emit, plan.budget, services.spent)
+    plan, context, placed = prepare(plan, services, once)
+    services.emit(_started(plan, services, placed))
+    prove(plan, context, once)
+    before = steps.evaluate(plan, context.base, context, once)
+    services.emit(Measured(iteration=0, arm="method", report=before))
+    heldout = sum(p.split in ("gate", "sealed") for p in placed)
+    arms = 3 if plan.control else 2
+    once.reserve = arms * once.took.get("evaluate", 0.0) * heldout / len(context.gate)
+    final, rival = _iterate(plan, context, once)
+    return _conclude(plan, replace(context, learner=final), rival, (once, placed))
+
+
+def prepare(
+    plan: Plan, services: Services, once: Recorder
+) -> tuple[Plan, Context, tuple[Placed, ...]]:
+    """Check the settings, place the tasks, and guard the plan against held-out tasks."""
+    preflight.check_settings(plan)
     placed = _split(plan, once)
     heldout = (*_tasks(placed, "gate"), *_tasks(placed, "sealed"))
-    plan = replace(plan, filters=(NotHeldOut(heldout), *plan.filters))
     base = Learner(base=plan.model, prompt=plan.prompt)
     once("begin", (base.id,), Trained, lambda: (Trained(learner=base, rows=(), arm="base"),))
     context = Context(
@@ -72,14 +87,30 @@ def run(plan: Plan, services: Services) -> Result:
         seed=plan.seed,
         iterations=plan.iterations,
     )
-    services.emit(_started(plan, services, placed))
-    _preflight(plan, context, once)
-    before = steps.evaluate(plan, base, context, once)
-    services.emit(Measured(iteration=0, arm="method", report=before))
-    arms = 3 if plan.control else 2
-    once.reserve = arms * once.took.get("evaluate", 0.0) * len(heldout) / max(1, len(context.gate))
-    final, rival = _iterate(plan, context, once)
-    return _conclude(plan, replace(context, learner=final), rival, (once, placed))
+    return replace(plan, filters=(NotHeldOut(heldout), *plan.filters)), context, placed
+
+
+def prove(plan: Plan, context: Context, once: Recorder) -> tuple[str, ...]:
+    """Run the preflight once per run; a resumed run does not repeat it. Return what it found.
+
+    Raises:
+        PreflightError: if a part of the loop is inert or wrong.
+    """
+    facts: list[str] = []
+
+    def make() -> tuple[Trained, ...]:
+        once.begin("preflight", "checks", 2)
+        facts.extend(preflight.check_feedback(plan, context))
+        once.advance(1)
+        facts.append(preflight.check_update(plan, context))
+        once.end()
+        return ()
+
+    parts = (plan.updater, plan.assessors, plan.measures)
+    once("preflight", (fingerprint(parts), context.learner.id), Trained, make)
+    for fact in facts:
+        context.emit(Note(text=f"preflight: {fact}"))
+    return tuple(facts)
 
 
 def _iterate(plan: Plan, context: Context, once: Recorder) -> tuple[Learner, Learner | None]:
@@ -160,23 +191,6 @@ def _split(plan: Plan, once: Recorder) -> tuple[Placed, ...]:
 
 def _tasks(placed: tuple[Placed, ...], name: str) -> tuple[Task, ...]:
     return tuple(p.task for p in placed if p.split == name)
-
-
-def _preflight(plan: Plan, context: Context, once: Recorder) -> None:
-    """Prove the parts once per run; a resumed run does not repeat it."""
-
-    def make() -> tuple[Trained, ...]:
-        once.begin("preflight", "checks", 2)
-        facts = preflight.check_feedback(plan, context)
-        once.advance(1)
-        facts = (*facts, preflight.check_update(plan, context))
-        once.end()
-        for fact in facts:
-            context.emit(Note(text=f"preflight: {fact}"))
-        return ()
-
-    parts = (plan.updater, plan.assessors, plan.measures)
-    once("preflight", (digest([fingerprint(p) for p in parts]), context.learner.id), Trained, make)
 
 
 def _conclude(

@@ -1,0 +1,43 @@
+"""`instar check`: is a recipe sound, do its parts work; does a component keep the laws."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    what: Annotated[str, typer.Argument(help="A recipe, or ./file.py:Class of your own.")],
+    kind: Annotated[
+        str | None, typer.Option(help="For a class: its kind, where its method leaves a choice.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="As for run.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="As for run.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="As for run.")] = None,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="As for run.")] = None,
+    as_document: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Check a recipe and prove its parts work before compute is spent, or check a component."""
+    # Imported here: --help must stay instant.
+    from instar.cli import output
+    from instar.cli.options import settings
+    from instar.recipe import load, plan
+
+    if ".py:" in what:
+        from instar.testing.checks import check_file
+
+        found = check_file(what, kind)
+        facts = [f"{what} is a {found} and keeps the laws of its kind"]
+    else:
+        given: dict[str, str | int | None] = {"model": model, "base_url": base_url}
+        recipe = load(what, settings(given, tasks, setting or []))
+        made = plan(recipe)
+        from instar.session import preflight_only
+
+        facts = [f"{what}: the recipe is sound", *preflight_only(made)]
+    if as_document:
+        output.as_json({"checked": what, "facts": facts})
+        return
+    for fact in facts:
+        output.line(fact)

@@ -1,0 +1,46 @@
+"""A learner of a run with the engine that serves it, for verbs that generate outside the loop."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from instar.protocols import Context
+from instar.recipe import Plan, plan
+from instar.session import engine_for, recorded
+from instar.store.artefacts import FolderArtefacts
+from instar.store.folder import RunFolder
+from instar.store.queries import find_learner
+from instar.types import Learner
+
+
+@contextmanager
+def opened(directory: Path, learner: str) -> Iterator[Context]:
+    """Give a context in which `learner` of the run in `directory` is served; the run is only read."""
+    folder = RunFolder(directory)
+    with folder.open_for_reading() as ledger:
+        found = find_learner(ledger, learner)
+        made = plan(recorded(folder, ledger.get_meta("recipe_folder")))
+    with bare(made) as context:
+        yield replace(context, learner=found, artefacts=folder.artefacts)
+
+
+@contextmanager
+def bare(made: Plan) -> Iterator[Context]:
+    """Give a context for the plan's own model, with a scratch folder that is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="instar-") as place:
+        scratch = Path(place)
+        base = Learner(base=made.model, prompt=made.prompt)
+        yield Context(
+            objective=made.objective,
+            learner=base,
+            base=base,
+            engine=engine_for(made.model, made.base_url),
+            artefacts=FolderArtefacts(scratch / "artefacts"),
+            emit=lambda event: None,
+            scratch=scratch,
+            seed=made.seed,
+        )

@@ -1,0 +1,142 @@
+"""From a recipe and a folder to a run with all its services; the one place that wires them."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from instar import yaml
+from instar.engines.openai import OpenAIEngine
+from instar.engines.transformers import TransformersEngine
+from instar.errors import ComponentError, InstarError, Interrupted, UsageError
+from instar.events import Event, Note, RunEnded
+from instar.protocols import Engine
+from instar.recipe import Plan, Recipe, plan
+from instar.recorder import Recorder
+from instar.run import Result, Services, prepare, prove, run
+from instar.store.folder import RunFolder
+from instar.telemetry.jsonl import JsonLines
+
+ENDPOINT = "openai:"
+
+
+def engine_for(model: str, base_url: str | None) -> Engine:
+    """Return the engine that serves `model`: an endpoint for `openai:NAME`, else transformers."""
+    if model.startswith(ENDPOINT):
+        return OpenAIEngine(model=model.removeprefix(ENDPOINT), base_url=base_url)
+    if base_url is not None:
+        raise UsageError(f"--base-url goes with --model openai:NAME, not with {model!r}")
+    return TransformersEngine(model=model)
+
+
+def start(recipe: Recipe, directory: Path, emit: Callable[[Event], None]) -> Result:
+    """Make the run folder and run the recipe in it.
+
+    Raises:
+        InstarError: after the end was told to `emit`.
+    """
+    plan(recipe)  # a recipe that cannot be built leaves no folder behind
+    folder = RunFolder.create(directory)
+    folder.recipe.write_text(yaml.dump(dict(recipe.data)), encoding="utf-8")
+    with folder.open_for_writing() as ledger:
+        ledger.set_meta("recipe_folder", str(recipe.folder))
+    return resume(directory, emit)
+
+
+def resume(directory: Path, emit: Callable[[Event], None]) -> Result:
+    """Go on with the run in `directory` where it stopped, or tell again how it ended."""
+    folder = RunFolder(directory)
+    with folder.open_for_writing() as ledger:
+        recipe = recorded(folder, ledger.get_meta("recipe_folder"))
+        steps = JsonLines(folder.events, warn=lambda text: emit(Note(text=text, level="warning")))
+
+        def tell(event: Event) -> None:
+            steps(event)
+            emit(event)
+
+        made = plan(recipe)
+        spent = ledger.seconds()
+        services = Services(
+            ledger=ledger,
+            artefacts=folder.artefacts,
+            engine=engine_for(made.model, made.base_url),
+            emit=tell,
+            directory=directory,
+            scratch=folder.scratch,
+            spent=spent,
+            resumed=spent > 0,
+        )
+        return _finish(made, services)
+
+
+def recorded(folder: RunFolder, recipe_folder: str | None) -> Recipe:
+    """Return the recipe that the run in `folder` was made with."""
+    data = yaml.read(folder.recipe)
+    if not isinstance(data, Mapping):
+        raise UsageError(f"{folder.recipe}: expected a recipe")
+    return Recipe(data=data, folder=Path(recipe_folder or folder.path))
+
+
+def preflight_only(made: Plan) -> tuple[str, ...]:
+    """Prove the parts of a plan in a folder that is thrown away; return what was found."""
+    with tempfile.TemporaryDirectory(prefix="instar-check-") as place:
+        folder = RunFolder.create(Path(place) / "run")
+        with folder.open_for_writing() as ledger:
+            services = Services(
+                ledger=ledger,
+                artefacts=folder.artefacts,
+                engine=engine_for(made.model, made.base_url),
+                emit=lambda event: None,
+                directory=folder.path,
+                scratch=folder.scratch,
+            )
+            once = Recorder(ledger, services.emit, None, 0.0)
+            guarded, context, _ = prepare(made, services, once)
+            return (*services.engine.facts(), *prove(guarded, context, once))
+
+
+def _finish(made: Plan, services: Services) -> Result:
+    """Run, and tell the end whatever it is."""
+    started = time.monotonic()
+
+    def end(outcome: str, summary: str) -> None:
+        seconds = time.monotonic() - started
+        services.emit(RunEnded(outcome=outcome, summary=summary, seconds=seconds))
+
+    try:
+        with _terminable():
+            result = run(made, services)
+    except KeyboardInterrupt:
+        end("interrupted", "stopped; nothing that was finished is lost")
+        raise Interrupted(f"interrupted; go on with: instar resume {services.directory}") from None
+    except InstarError as error:
+        end("failed", str(error))
+        raise
+    except OSError as error:
+        end("failed", str(error))
+        raise ComponentError(f"the run stopped: {error}") from error
+    end("improved" if result.improved else "no improvement", result.summary)
+    return result
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM stop the run like Ctrl-C; every step is crash-safe, so it may come any time."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
