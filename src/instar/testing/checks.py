@@ -118,7 +118,9 @@ def check_measure(component: Measure, context: Context) -> None:
     report = _twice(lambda: [component.measure(context.learner, context.gate, context)], name)[0]
     _law(bool(report.scores), f"{name} reports no score")
     for score in report.scores:
-        _law(score.low <= score.value <= score.high, f"{name}: {score.name} is outside its interval")
+        _law(
+            score.low <= score.value <= score.high, f"{name}: {score.name} is outside its interval"
+        )
     seen = {o.task for o in report.outcomes}
     _law(seen == {t.id for t in context.gate}, f"{name} does not report every task")
 
