@@ -1,0 +1,79 @@
+"""Keep what a measured score admits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from instar.protocols import Context
+from instar.types import Decision, Experience
+
+
+@dataclass(frozen=True)
+class ScoreAtLeast:
+    """Keep experiences whose score is at least `threshold` (ReST-EM, arXiv 2312.06585, eq. 4).
+
+    `source` names the assessor whose score counts; without it, the recipe's first. What could not
+    be judged is dropped, and so is a sample that failed.
+    """
+
+    threshold: float = 1.0
+    source: str = ""
+
+    def select(self, batch: Sequence[Experience], context: Context, /) -> list[Decision]:
+        """Return one decision per experience, in order."""
+        return [self._one(e.score(self.source)) for e in batch]
+
+    def _one(self, score: float | None) -> Decision:
+        if score is None:
+            return Decision(keep=False, reason="not judged")
+        sign = ">=" if score >= self.threshold else "<"
+        return Decision(
+            keep=score >= self.threshold, reason=f"score {score:g} {sign} {self.threshold:g}"
+        )
+
+
+@dataclass(frozen=True)
+class CapPerTask:
+    """Keep at most `n` experiences of each task, so that easy tasks do not dominate.
+
+    ReST-EM (arXiv 2312.06585) keeps 10. `prefer` orders them: as sampled, the shortest first, or at
+    random by the run's seed.
+    """
+
+    n: int
+    prefer: Literal["first", "shortest", "random"] = "first"
+
+    def __post_init__(self) -> None:
+        """Refuse a cap that keeps nothing."""
+        if self.n < 1:
+            raise ValueError(f"n is {self.n}; expected at least 1")
+
+    def select(self, batch: Sequence[Experience], context: Context, /) -> list[Decision]:
+        """Return one decision per experience, in order."""
+        places: dict[str, list[int]] = {}
+        for i, experience in enumerate(batch):
+            places.setdefault(experience.task.id, []).append(i)
+        kept: set[int] = set()
+        for task, mine in places.items():
+            kept.update(self._ordered(batch, mine, task, context)[: self.n])
+        return [
+            Decision(
+                keep=i in kept,
+                reason=f"among the {self.prefer} {self.n} of its task"
+                if i in kept
+                else f"beyond {self.n} per task",
+            )
+            for i in range(len(batch))
+        ]
+
+    def _ordered(
+        self, batch: Sequence[Experience], mine: list[int], task: str, context: Context
+    ) -> list[int]:
+        if self.prefer == "shortest":
+            return sorted(mine, key=lambda i: (len(batch[i].solution.text), i))
+        if self.prefer == "random":
+            order = context.rng("cap_per_task", task).permutation(len(mine))
+            return [mine[i] for i in order]
+        return mine
