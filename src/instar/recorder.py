@@ -11,7 +11,7 @@ from instar.budget import Budget
 from instar.errors import InstarError
 from instar.events import Event, Progress, StepEnded, StepStarted
 from instar.protocols import Ledger
-from instar.types import Experience, Report, Row, digest
+from instar.types import Row, digest, tokens_of
 
 R = TypeVar("R", bound=Row)
 
@@ -72,7 +72,7 @@ class Recorder:
             self._ledger.record(full_key, step, self.iteration, rows, took)
             self.took[step] = took
             self._worked = True
-        self.tokens += sum(_tokens(row) for row in rows)
+        self.tokens += sum(tokens_of(row) for row in rows)
         return rows
 
     def begin(self, step: str, unit: str, total: int, /) -> None:
@@ -92,9 +92,3 @@ class Recorder:
         self._step = None
         took = time.monotonic() - started
         self._emit(StepEnded(step=step, seconds=took, cached=not self._worked))
-
-
-def _tokens(row: Row) -> int:
-    if isinstance(row, Experience):
-        return row.solution.tokens
-    return sum(o.tokens for o in row.outcomes) if isinstance(row, Report) else 0

@@ -326,3 +326,10 @@ class Opening:
 Row = (
     Placed | Task | Experience | Assessed | Sifted | Trained | Report | Verdict | Opening
 )  # everything a ledger can hold
+
+
+def tokens_of(row: Row) -> int:
+    """Return the tokens that were sampled to make `row`."""
+    if isinstance(row, Experience):
+        return row.solution.tokens
+    return sum(o.tokens for o in row.outcomes) if isinstance(row, Report) else 0
