@@ -11,7 +11,7 @@ from instar.acquisition.tasks.splits import split
 from instar.build import fingerprint
 from instar.contamination import NotHeldOut
 from instar.errors import DataError
-from instar.evaluation.control import compare
+from instar.evaluation.gate import compare
 from instar.events import Event, IterationEnded, IterationStarted, Measured, Note, RunStarted
 from instar.protocols import Artefacts, Context, Engine, Forecast, Ledger
 from instar.recipe import Plan
