@@ -18,6 +18,6 @@ class NotHeldOut:
 
     def select(self, batch: Sequence[Experience], context: Context, /) -> list[Decision]:
         """Return one decision per experience; the reason names the overlap."""
-        overlap = Overlap(self.heldout)
+        overlap = Overlap(self.heldout, context.train)
         found = [overlap.find(f"{e.task.prompt}\n{e.solution.text}") for e in batch]
         return [Decision(keep=f is None, reason=f or "no overlap") for f in found]
