@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar, cast
@@ -127,10 +128,21 @@ def load(name: str, settings: Iterable[str] = ()) -> Recipe:
     data = yaml.read(path)
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: expected a mapping at the top, found {type(data).__name__}")
+    _check_keys(data, name)
+    return changed(Recipe(data=data, folder=path.resolve().parent), settings)
+
+
+def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """Return the recipe with `a.b.c=value` settings applied.
+
+    Raises:
+        RecipeError: if a setting leads to a key nobody reads.
+    """
+    data = copy.deepcopy(dict(recipe.data))
     for setting in settings:
         _apply(data, setting)
-    _check_keys(data, str(path) if name not in built_in() else name)
-    return Recipe(data=data, folder=path.resolve().parent)
+    _check_keys(data, recipe.name)
+    return replace(recipe, data=data)
 
 
 def plan(recipe: Recipe) -> Plan:

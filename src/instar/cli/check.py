@@ -25,7 +25,7 @@ def command(
     from instar.recipe import load, plan
 
     if ".py:" in what:
-        from instar.testing.checks import check_file
+        from instar.cli.laws import check_file
 
         found = check_file(what, kind)
         facts = [f"{what} is a {found} and keeps the laws of its kind"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from instar.protocols import Context
-from instar.recipe import Plan, plan
+from instar.recipe import Plan, Recipe, plan
 from instar.session import engine_for, recorded
 from instar.store.artefacts import FolderArtefacts
 from instar.store.folder import RunFolder
@@ -19,13 +19,19 @@ from instar.types import Learner
 
 @contextmanager
 def opened(directory: Path, learner: str) -> Iterator[Context]:
-    """Give a context in which `learner` of the run in `directory` is served; the run is only read."""
+    """Give a context in which a learner of a run is served; the run is only read."""
     folder = RunFolder(directory)
     with folder.open_for_reading() as ledger:
         found = find_learner(ledger, learner)
-        made = plan(recorded(folder, ledger.get_meta("recipe_folder")))
-    with bare(made) as context:
+    with bare(plan(recipe_of(directory))) as context:
         yield replace(context, learner=found, artefacts=folder.artefacts)
+
+
+def recipe_of(directory: Path) -> Recipe:
+    """Return the recipe of the run in `directory`."""
+    folder = RunFolder(directory)
+    with folder.open_for_reading() as ledger:
+        return recorded(folder, ledger.get_meta("recipe_folder"))
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def power(n: int, gain: float, broken: float, alpha: float) -> float:
 
 
 def detectable(n: int, alpha: float, broken: float, wanted: float = 0.8) -> float | None:
-    """Return the smallest gain, in steps of half a point, seen with chance `wanted`; None if none."""
+    """Return the smallest gain, to half a point, seen with chance `wanted`; None if none is."""
     for step in range(1, 200):
         gain = step / 200
         if gain + 2 * broken > 1:

@@ -1,0 +1,56 @@
+"""`instar eval`: measure a model, or a learner of a run, on given tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    what: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run folder, or a model.")],
+    tasks: Annotated[str, typer.Option(help="As for run.")],
+    learner: Annotated[str, typer.Option(help="Which learner of the run; as for show.")] = "head",
+    limit: Annotated[int | None, typer.Option(help="At most this many tasks.")] = None,
+    recipe: Annotated[
+        str, typer.Option(help="For a model: the recipe whose measures are taken.")
+    ] = "rest_em",
+    base_url: Annotated[str | None, typer.Option(help="Endpoint of an openai: model.")] = None,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="As for run.")] = None,
+    as_document: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Measure a model or a learner on tasks, with the measures of its recipe."""
+    # Imported here: --help must stay instant.
+    from instar.cli import output
+    from instar.cli.loaded import bare, opened, recipe_of
+    from instar.cli.options import settings
+    from instar.recipe import changed, load, plan
+
+    run = Path(what)
+    if (run / "recipe.yaml").is_file():
+        made = plan(changed(recipe_of(run), settings({}, tasks, setting or [])))
+        opening = opened(run, learner)
+    else:
+        given: dict[str, str | int | None] = {"model": what, "base_url": base_url}
+        made = plan(load(recipe, settings(given, tasks, setting or [])))
+        opening = bare(made)
+    asked = list(made.source.load(limit, made.seed))[:limit]
+    with opening as context:
+        reports = [m.measure(context.learner, asked, context) for m in made.measures]
+    scores = [s for r in reports for s in r.scores]
+    findings = [f for r in reports for f in r.findings]
+    if as_document:
+        output.as_json(
+            {
+                "learner": context.learner.id,
+                "tasks": len(asked),
+                "scores": scores,
+                "findings": findings,
+            }
+        )
+        return
+    rows = [[s.name, f"{s.value:.3f}", f"{s.low:.3f} to {s.high:.3f}", str(s.n)] for s in scores]
+    output.table(f"{what} on {tasks}", ["measure", "value", "95% interval", "n"], rows)
+    for finding in findings:
+        output.line(finding)

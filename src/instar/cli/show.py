@@ -1,0 +1,64 @@
+"""`instar show`: one learner of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    directory: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    learner: Annotated[
+        str, typer.Argument(help="base, head, an iteration, or the start of an id.")
+    ] = "head",
+    as_document: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Show a learner: every measure, what it was trained on, and the funnel of its iteration."""
+    # Imported here: --help must stay instant.
+    from instar.cli import output
+    from instar.store.folder import RunFolder
+    from instar.store.queries import find_learner, funnel, history, report
+
+    with RunFolder(directory).open_for_reading() as ledger:
+        found = find_learner(ledger, learner)
+        entry = next(e for e in history(ledger) if e.learner == found.id)
+        reports = [r for s in ("gate", "sealed") if (r := report(ledger, found.id, s))]
+        counts = funnel(ledger, entry.iteration) if entry.iteration else {}
+    scores = [
+        {"split": r.split, "name": s.name, "value": s.value, "low": s.low, "high": s.high, "n": s.n}
+        for r in reports
+        for s in r.scores
+    ]
+    if as_document:
+        output.as_json(
+            {
+                "learner": found.id,
+                "base": found.base,
+                "adapter": found.adapter,
+                "parents": found.parents,
+                "iteration": entry.iteration,
+                "accepted": entry.accepted,
+                "reason": entry.reason,
+                "rows_trained": entry.rows_trained,
+                "scores": scores,
+                "funnel": counts,
+            }
+        )
+        return
+    output.line(f"learner {found.id} of iteration {entry.iteration}: {entry.reason}")
+    output.line(f"base {found.base}, adapter {found.adapter or 'none'}")
+    rows = [
+        [
+            str(s["split"]),
+            str(s["name"]),
+            f"{s['value']:.3f}",
+            f"{s['low']:.3f} to {s['high']:.3f}",
+            str(s["n"]),
+        ]
+        for s in scores
+    ]
+    output.table("measures", ["split", "measure", "value", "95% interval", "n"], rows)
+    if counts:
+        output.table("funnel", ["what", "solutions"], [[k, str(v)] for k, v in counts.items()])
