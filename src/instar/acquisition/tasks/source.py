@@ -31,7 +31,7 @@ def source_of(text: str) -> dict[str, object]:
             entry["seed"] = options.pop("seed")
         return {**entry, "config": options} if options else entry
     path = Path(head).expanduser()
-    if path.is_dir():
+    if head and path.is_dir():  # no text at all would be the current folder
         return {"use": "hf_dataset", "path": str(path.resolve()), **options}
     if path.suffix == ".jsonl":
         return {"use": "jsonl", "path": str(path.resolve()), **options}
