@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from instar.events import Progress
-from instar.protocols import Context
+from instar.protocols import Context, Engine
 from instar.types import (
     Completion,
     Experience,
@@ -32,15 +35,35 @@ Script = Callable[[Request, int, Learner], str | Completion]
 
 
 def right_or_wrong(request: Request, sample: int, learner: Learner) -> str:
-    """Add the numbers of the prompt: even samples rightly, odd ones off by one."""
-    words = request.messages[-1].content.replace("=", " ").split()
-    total = sum(int(w) for w in words if w.lstrip("-").isdigit())
+    """Add up the numbers of the prompt's first paragraph: even samples rightly, odd ones not."""
+    asked = request.messages[-1].content.partition("\n\n")[0]
+    numbers = re.findall(r"(-?) ?\b([0-9]{1,18})\b", asked)
+    total = sum(int(sign + size) for sign, size in numbers)
     return f"The answer is {total + sample % 2}"
+
+
+def said(answers: Mapping[str, str]) -> Script:
+    """Return the script that answers a prompt, the text of the last turn, as `answers` has it.
+
+    What is not in it fails, as a request can fail.
+    """
+
+    def script(request: Request, sample: int, learner: Learner) -> str | Completion:
+        prompt = request.messages[-1].content
+        if prompt in answers:
+            return answers[prompt]
+        return Completion(text="", tokens=0, finished=False, error=f"nothing to say to {prompt!r}")
+
+    return script
 
 
 @dataclass
 class ScriptedEngine:
-    """An engine that answers from a script; `calls` counts the requests it served."""
+    """An engine that answers from a script; `calls` counts the requests it served.
+
+    A text is a finished completion of as many tokens as it has words; a script that returns a
+    `Completion` says it all, a failure too.
+    """
 
     script: Script = right_or_wrong
     calls: int = 0
@@ -76,7 +99,7 @@ class ScriptedEngine:
 class FolderOfArtefacts:
     """Artefacts in a plain folder, named by the hash of their files."""
 
-    root: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="instar-fake-")))
+    root: Path = field(default_factory=lambda: _place())
 
     def path(self, artefact: str, /) -> Path:
         """Return the folder of `artefact`."""
@@ -93,11 +116,12 @@ class FolderOfArtefacts:
 
 
 def tasks(count: int = 4, first: int = 1) -> tuple[Task, ...]:
-    """Return sums with their answers."""
+    """Return sums with their answers, also as reasoning-gym would write them down."""
     return tuple(
         Task(
             messages=(Message(role="user", content=f"What is {n} + {n + 1} = "),),
             reference=str(2 * n + 1),
+            material=json.dumps({"dataset": "chain_sum", "answer": str(2 * n + 1)}),
             tags=("digits:1",),
             origin="fakes",
         )
@@ -157,10 +181,23 @@ def _report(learner: str, share: float, n: int) -> Report:
     return Report(learner=learner, split="gate", scores=(score,), outcomes=outcomes)
 
 
-def context(scratch: Path | None = None, engine: ScriptedEngine | None = None) -> Context:
-    """Return a context with twelve training and twelve gate tasks and a scripted engine."""
+@cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    """Return the folder of this process, which is removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="instar-fake-")
+
+
+def _place() -> Path:
+    return Path(tempfile.mkdtemp(dir=_temporary().name))
+
+
+def context(scratch: Path | None = None, engine: Engine | None = None) -> Context:
+    """Return a context with twelve training and twelve gate tasks and a scripted engine.
+
+    Without `scratch`, files go to a folder that is removed when the process ends.
+    """
     base = Learner(base="scripted")
-    place = scratch or Path(tempfile.mkdtemp(prefix="instar-fake-"))
+    place = scratch or _place()
     return Context(
         objective=Objective(ability="math", direction="improving performance"),
         learner=base,
