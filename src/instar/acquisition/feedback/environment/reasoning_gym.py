@@ -4,48 +4,58 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from typing import Literal, Protocol, cast
 
-from instar.acquisition.feedback.answer import Extract, read
-from instar.acquisition.feedback.worker import worker
+from instar.acquisition.feedback.answer import TAIL, Extract, number, read
+from instar.acquisition.feedback.environment.answer_match import TRUNCATED
+from instar.acquisition.feedback.worker import Item, Judged, worker
+from instar.acquisition.tasks.reasoning_gym import EXECUTES_ANSWERS
 from instar.errors import DataError, UsageError
 from instar.protocols import Context
 from instar.types import Experience, Feedback
 
-# These scorers run the model's answer as Python (`eval` or sympy's `parse_expr`); read in the
-# source of reasoning-gym 0.1.25, and seen to run a payload.
-EXECUTES_ANSWER = frozenset(
-    {
-        "binary_matrix",
-        "countdown",
-        "intermediate_integration",
-        "n_queens",
-        "polynomial_multiplication",
-        "puzzle24",
-        "simple_integration",
-        "spiral_matrix",
-        "string_insertion",
-    }
-)
-# This scorer gives full marks to any answer that is not empty (seen in 0.1.25).
-REWARDS_NOTHING = frozenset({"game_of_life_halting"})
+SOURCE = "reasoning_gym_score"
+REWARDS_ANYTHING = frozenset({"game_of_life_halting"})  # any answer; seen in 0.1.25
+# Relative; the scorers that tolerate an error tolerate less; ours.
+FAR = 0.01
 _TAG = re.compile(r"<answer>([^<]*)</answer>")
+SUM = (json.dumps({"dataset": "chain_sum", "question": "1 + 1 =", "answer": "2"}), "2")
+
+
+class _Scorer(Protocol):
+    def score_answer(self, answer: str, entry: Mapping[str, object]) -> float: ...
 
 
 @dataclass(frozen=True)
 class ReasoningGymScore:
     """Score 1 where the data set's own scorer gives full marks, else 0.
 
-    For tasks made by the source `reasoning_gym`. The final answer is taken out first: the last
-    `<answer>` tag, or what `extract` reads. Partial credit counts as failure, since these scorers
-    give some for the right string anywhere in a long answer; a scorer that raises scores 0; an
-    empty answer scores 0. The nine data sets whose scorers execute the answer are refused.
+    For tasks of the source `reasoning_gym` (arXiv 2505.24760), judged with the data set's default
+    options. The final answer is taken out first: the last `<answer>` tag, or what `extract` reads;
+    `auto` reads the last number where the known answer is one, else the last line. Partial credit
+    counts as failure: the scorers give some for the right string anywhere in a long answer. A
+    scorer that raises, and an empty answer, score 0; so does full marks for a number that is more
+    than a hundredth off (coin_flip gives them to `0`, gsm_symbolic to `-57` for 57). Data sets
+    whose scorer executes the answer, or rewards any, are refused. Scorers run in a process of their
+    own, with `timeout_s` seconds of processor time for one answer; beyond that it could not judge.
     """
 
-    extract: Extract = "last_line"
+    extract: Extract | Literal["auto"] = "auto"
     finished: bool = False
     timeout_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse a time limit nothing can keep, and a package that is not there."""
+        if not 0 < self.timeout_s <= 3600:
+            raise ValueError(
+                f"timeout_s is {self.timeout_s}; expected seconds, above 0, up to 3600"
+            )
+        if find_spec("reasoning_gym") is None:
+            raise ValueError("reasoning_gym_score needs pip install 'instar[gym]'")
 
     def assess(self, batch: Sequence[Experience], context: Context, /) -> list[Feedback]:
         """Return one feedback per experience, in order.
@@ -54,63 +64,89 @@ class ReasoningGymScore:
             UsageError: for a data set whose scorer cannot be trusted with a model's answer.
             DataError: for a task that reasoning-gym did not make.
         """
-        for experience in batch:
-            _refuse(_dataset(experience))
-        judged = [i for i, e in enumerate(batch) if e.solution.error is None]
-        items = [(batch[i].task.material or "", self._answer(batch[i]) or "") for i in judged]
-        found = dict(zip(judged, worker(score).map(items, self.timeout_s), strict=True))
-        return [self._feedback(e, found.get(i)) for i, e in enumerate(batch)]
+        answers = [self._answer(e.solution.text, _known(e)) for e in batch]
+        items = {
+            i: (e.task.material or "", answer)
+            for i, (e, answer) in enumerate(zip(batch, answers, strict=True))
+            if e.solution.error is None and answer is not None
+        }
+        found = worker(marked, SUM).map(list(items.values()), self.timeout_s) if items else []
+        judged = dict(zip(items, found, strict=True))
+        return [
+            self._feedback(e, answer, judged.get(i) or _unread(e))
+            for i, (e, answer) in enumerate(zip(batch, answers, strict=True))
+        ]
 
-    def _answer(self, experience: Experience) -> str | None:
-        text = experience.solution.text
-        tagged = _TAG.findall(text)
-        return (tagged[-1].strip() or None) if tagged else read(text, self.extract)
+    def _answer(self, text: str, known: object) -> str | None:
+        tagged = _TAG.findall(text[-TAIL:])
+        if tagged:
+            return tagged[-1].strip() or None
+        if self.extract != "auto":
+            return read(text, self.extract)
+        if number(str(known)) is None:
+            return read(text, "last_line")
+        found = read(text, "last_number")
+        # The scorers compare text, and their own numbers hold no commas.
+        return found.replace(",", "") if found else None
 
-    def _feedback(
-        self, experience: Experience, judged: tuple[float | None, str | None] | None
-    ) -> Feedback:
-        name = "reasoning_gym_score"
-        if judged is None:
-            return Feedback(source=name, score=None, critique=experience.solution.error)
+    def _feedback(self, experience: Experience, answer: str | None, judged: Judged) -> Feedback:
         score, critique = judged
-        if self.finished and not experience.solution.finished and score:
-            score, critique = 0.0, "right, but the solution did not end"
-        answer = self._answer(experience)
-        return Feedback(source=name, score=score, critique=critique, answer=answer)
+        if score and self.finished and not experience.solution.finished:
+            score, critique = 0.0, TRUNCATED
+        return Feedback(source=SOURCE, score=score, critique=critique, answer=answer)
 
 
-def score(item: tuple[str, ...]) -> tuple[float | None, str | None]:
-    """Judge one (material, answer) in the worker."""
-    # Imported here: an optional extra, slow to load, and only the worker needs it.
-    import reasoning_gym
+def _unread(experience: Experience) -> Judged:
+    """Return what is said of an experience without an answer to score."""
+    if experience.solution.error is not None:
+        return None, f"the sample failed: {experience.solution.error}"
+    return 0.0, "no answer found"
 
-    material, answer = item
-    if not answer:
-        return 0.0, "no answer found"
-    entry = json.loads(material)
-    scorer = reasoning_gym.create_dataset(entry["dataset"], size=1, seed=0)
+
+def _known(experience: Experience) -> object:
+    """Return the answer that the task's material holds, if its data set can be scored."""
     try:
-        raw = float(scorer.score_answer(answer, entry))
-    except Exception as error:  # a scorer that trips over an answer has not found it right
-        return 0.0, f"the scorer raised {type(error).__name__}"
-    return (1.0, None) if raw >= 1.0 else (0.0, f"the scorer gave {raw:.3g}")
-
-
-def _dataset(experience: Experience) -> str:
-    try:
-        return str(json.loads(experience.task.material or "")["dataset"])
-    except (ValueError, KeyError, TypeError) as error:
+        entry = json.loads(experience.task.material or "")
+        dataset, known = str(entry["dataset"]), entry["answer"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"reasoning_gym_score: task {experience.task.name or experience.task.id} was not made "
             "by the source reasoning_gym"
         ) from error
-
-
-def _refuse(dataset: str) -> None:
-    if dataset in EXECUTES_ANSWER:
+    if dataset in EXECUTES_ANSWERS:
         raise UsageError(
             f"reasoning_gym_score: the scorer of {dataset!r} runs the model's answer as Python, "
             "which needs a sandbox; use answer_match where the task has a reference"
         )
-    if dataset in REWARDS_NOTHING:
+    if dataset in REWARDS_ANYTHING:
         raise UsageError(f"reasoning_gym_score: the scorer of {dataset!r} rewards any answer")
+    return known
+
+
+def marked(item: Item) -> Judged:
+    """Score (material, answer) by the data set's own scorer, in the worker."""
+    material, answer = item
+    entry = json.loads(material)
+    scorer = _scorer(str(entry["dataset"]))
+    try:
+        marks = float(scorer.score_answer(answer, entry))
+    except Exception as error:  # a scorer that trips over an answer has not found it right
+        return 0.0, f"the scorer raised {type(error).__name__}"
+    if not marks >= 1:
+        return 0.0, f"the scorer gave {marks:.3g}"
+    if _far(answer, str(entry["answer"])):
+        return 0.0, f"the scorer gave {marks:.3g}, but the answer is far off"
+    return 1.0, None
+
+
+@cache
+def _scorer(dataset: str) -> _Scorer:
+    # Imported here: an optional extra, slow to load, and only the worker needs it.
+    import reasoning_gym
+
+    return cast("_Scorer", reasoning_gym.create_dataset(dataset, size=1, seed=0))
+
+
+def _far(answer: str, known: str) -> bool:
+    given, right = number(answer), number(known)
+    return given is not None and right is not None and abs(given - right) > FAR * abs(right)
