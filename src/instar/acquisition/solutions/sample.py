@@ -6,13 +6,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from instar.acquisition.tasks.rows import text
 from instar.errors import DataError
 from instar.protocols import Context
 from instar.solving import experience, instruct
 from instar.types import Experience, Message, Request, Sampling, Task
 
-VERIFIED = "verified"
+Pair = tuple[str, str]  # a prompt and its completion
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,10 @@ class Sample:
     `temperature` is one number, or one per iteration, the last holding for the rest; 0 is greedy.
     `instruction` is added to the task when sampling and is no part of what is learned, so that
     "think step by step" (Kojima et al. 2022, arXiv 2205.11916) is distilled into the learner.
-    `shots` exemplars come before the task, drawn anew for each: from the JSONL file `exemplars`
-    with `prompt` and `completion`, or, for the word `verified`, from the solutions that the filters
-    kept in the last iteration (in the first there are none).
+    `shots` exemplars (Wei et al. 2022, arXiv 2201.11903) come before the task as earlier turns,
+    drawn anew for each and never of the same prompt: from the JSONL file `exemplars` with `prompt`
+    and `completion`, or, for the word `verified`, from the solutions that the filters kept in the
+    last iteration (in the first there are none).
     """
 
     per_task: int = 4
@@ -32,29 +35,37 @@ class Sample:
     max_tokens: int = 256
     top_p: float = 1.0
     instruction: str | None = None
-    exemplars: str | Path | None = None
+    exemplars: Literal["verified"] | Path | None = None
     shots: int = 0
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be honoured, before anything is sampled."""
+        if isinstance(self.temperature, list):  # as YAML and JSON give it
+            object.__setattr__(self, "temperature", tuple(self.temperature))
         if self.per_task < 1:
             raise ValueError(f"per_task is {self.per_task}; expected at least 1")
+        if isinstance(self.exemplars, str) and self.exemplars != "verified":
+            raise ValueError(f"exemplars is {self.exemplars!r}; expected 'verified' or a path")
         if self.shots < 0 or (self.shots == 0) != (self.exemplars is None):
             raise ValueError("shots and exemplars go together: give both or neither")
-        if isinstance(self.temperature, tuple) and not self.temperature:
+        if self._temperatures() == ():
             raise ValueError("temperature is an empty list; expected a number")
         for heat in self._temperatures():
             Sampling(temperature=heat, max_tokens=self.max_tokens, top_p=self.top_p)
 
     def solve(self, tasks: Sequence[Task], context: Context, /) -> list[Experience]:
-        """Return `per_task` experiences per task; a failed sample carries its error."""
+        """Return `per_task` experiences per task; a failed sample carries its error.
+
+        Raises:
+            DataError: naming the file of exemplars, and the line.
+        """
         heats = self._temperatures()
         sampling = Sampling(
-            temperature=heats[min(context.iteration, len(heats)) - 1],
+            temperature=heats[min(max(context.iteration, 1), len(heats)) - 1],
             max_tokens=self.max_tokens,
             top_p=self.top_p,
         )
-        pool = self._pool(context)
+        pool = self._pool(context) if tasks else []
         requests = [
             Request(
                 messages=self._messages(task, pool, context),
@@ -74,54 +85,58 @@ class Sample:
     def _temperatures(self) -> tuple[float, ...]:
         return self.temperature if isinstance(self.temperature, tuple) else (self.temperature,)
 
-    def _messages(
-        self, task: Task, pool: Sequence[tuple[str, str, str]], context: Context
-    ) -> tuple[Message, ...]:
+    def _messages(self, task: Task, pool: Sequence[Pair], context: Context) -> tuple[Message, ...]:
         own = instruct(context.learner.render(task), self.instruction)
-        others = [p for p in pool if p[0] != task.id]
-        count = min(self.shots, len(others))
-        if count == 0:
-            return own
-        picks = context.rng("exemplars", task.id).choice(len(others), size=count, replace=False)
         shown = [
-            Message(role=role, content=text)
-            for i in picks
-            for role, text in (("user", others[i][1]), ("assistant", others[i][2]))
+            Message(role=role, content=content)
+            for pair in self._shown(task, pool, context)
+            for role, content in zip(("user", "assistant"), pair, strict=True)
         ]
-        standing = 1 if own[0].role == "system" else 0
+        standing = next((i for i, m in enumerate(own) if m.role != "system"), len(own))
         return (*own[:standing], *shown, *own[standing:])
 
-    def _pool(self, context: Context) -> list[tuple[str, str, str]]:
-        """Return exemplars as (task id, prompt, completion)."""
+    def _shown(self, task: Task, pool: Sequence[Pair], context: Context) -> list[Pair]:
+        """Return `shots` exemplars of different prompts, none of them the task's."""
+        if not pool:
+            return []
+        order = context.rng("exemplars", task.id).permutation(len(pool))
+        picked: dict[str, Pair] = {}
+        for prompt, completion in (pool[i] for i in order):
+            if len(picked) == self.shots:
+                break
+            if prompt.strip() != task.prompt.strip():
+                picked.setdefault(prompt, (prompt, completion))
+        return list(picked.values())
+
+    def _pool(self, context: Context) -> list[Pair]:
         if self.exemplars is None:
             return []
-        if self.exemplars == VERIFIED:
-            kept = context.verified
-            return [(e.task.id, e.task.prompt, e.solution.text) for e in kept]
-        return [("", *pair) for pair in read_exemplars(Path(self.exemplars))]
+        if isinstance(self.exemplars, Path):
+            pairs = read_exemplars(self.exemplars)
+            if len(pairs) < self.shots:
+                raise DataError(f"{self.exemplars} holds {len(pairs)} exemplars, not {self.shots}")
+            return pairs
+        return [(e.task.prompt, e.solution.text) for e in context.verified]
 
 
-def read_exemplars(path: Path) -> list[tuple[str, str]]:
+def read_exemplars(path: Path) -> list[Pair]:
     """Return the (prompt, completion) pairs of a JSONL file.
 
     Raises:
         DataError: naming the file and the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"exemplars: {path} cannot be read: {error}") from error
-    pairs = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            pairs.append((str(row["prompt"]), str(row["completion"])))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DataError(
-                f"{path}, line {number}: expected an object with prompt and completion"
-            ) from error
-    if not pairs:
-        raise DataError(f"exemplars: {path} holds none")
-    return pairs
+    return [_pair(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
+
+
+def _pair(line: str, place: str) -> Pair:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place}: not JSON: {error}") from error
+    if not isinstance(row, dict) or not {"prompt", "completion"} <= row.keys():
+        raise DataError(f"{place}: expected an object with prompt and completion")
+    return text(row["prompt"], f"{place}: prompt"), text(row["completion"], f"{place}: completion")

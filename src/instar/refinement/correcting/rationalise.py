@@ -19,7 +19,8 @@ class Rationalise:
     The child belongs to the task without the hint, so the hint is not learned; the cycle judges it
     like any other, and it passes the same filters. `probability` is the share of failed tasks that
     are rationalised (the paper: all). `hint` must hold `{answer}`. Assumes tasks with a reference;
-    others are left alone. A right answer may now stand behind wrong reasoning.
+    others are left alone. A right answer may now stand behind wrong reasoning, and a solution may
+    cite the hint: the filter `no_hint_leak` drops those.
     """
 
     probability: float = 1.0

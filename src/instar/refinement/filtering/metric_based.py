@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,11 @@ class ScoreAtLeast:
     threshold: float = 1.0
     source: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse a threshold that no score can be compared with."""
+        if not math.isfinite(self.threshold):
+            raise ValueError(f"threshold is {self.threshold}; expected a finite number")
+
     def select(self, batch: Sequence[Experience], context: Context, /) -> list[Decision]:
         """Return one decision per experience, in order."""
         return [self._one(e.score(self.source)) for e in batch]
@@ -28,9 +34,9 @@ class ScoreAtLeast:
     def _one(self, score: float | None) -> Decision:
         if score is None:
             return Decision(keep=False, reason="not judged")
-        sign = ">=" if score >= self.threshold else "<"
+        keep = score >= self.threshold
         return Decision(
-            keep=score >= self.threshold, reason=f"score {score:g} {sign} {self.threshold:g}"
+            keep=keep, reason=f"score {score:g} {'>=' if keep else '<'} {self.threshold:g}"
         )
 
 
@@ -38,8 +44,8 @@ class ScoreAtLeast:
 class CapPerTask:
     """Keep at most `n` experiences of each task, so that easy tasks do not dominate.
 
-    ReST-EM (arXiv 2312.06585) keeps 10. `prefer` orders them: as sampled, the shortest first, or at
-    random by the run's seed.
+    ReST-EM (arXiv 2312.06585) keeps 10. `prefer` orders them: as sampled, the shortest text first,
+    or at random by the run's seed. A sample that failed is dropped and takes no place.
     """
 
     n: int
@@ -54,19 +60,16 @@ class CapPerTask:
         """Return one decision per experience, in order."""
         places: dict[str, list[int]] = {}
         for i, experience in enumerate(batch):
-            places.setdefault(experience.task.id, []).append(i)
+            if experience.solution.error is None:
+                places.setdefault(experience.task.id, []).append(i)
+        reasons = dict.fromkeys(range(len(batch)), "the sample failed")
         kept: set[int] = set()
         for task, mine in places.items():
-            kept.update(self._ordered(batch, mine, task, context)[: self.n])
-        return [
-            Decision(
-                keep=i in kept,
-                reason=f"among the {self.prefer} {self.n} of its task"
-                if i in kept
-                else f"beyond {self.n} per task",
-            )
-            for i in range(len(batch))
-        ]
+            ordered = self._ordered(batch, mine, task, context)
+            kept.update(ordered[: self.n])
+            for rank, i in enumerate(ordered, 1):
+                reasons[i] = f"{self.prefer} order: {rank} of {len(mine)}, at most {self.n}"
+        return [Decision(keep=i in kept, reason=reasons[i]) for i in range(len(batch))]
 
     def _ordered(
         self, batch: Sequence[Experience], mine: list[int], task: str, context: Context
