@@ -20,7 +20,7 @@ class Rationalise:
     like any other, and it passes the same filters. `probability` is the share of failed tasks that
     are rationalised (the paper: all). `hint` must hold `{answer}`. Assumes tasks with a reference;
     others are left alone. A right answer may now stand behind wrong reasoning, and a solution may
-    cite the hint: the filter `no_hint_leak` drops those.
+    cite the hint: the filter `NoHintLeak` drops those.
     """
 
     probability: float = 1.0
