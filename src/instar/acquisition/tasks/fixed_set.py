@@ -13,7 +13,7 @@ from instar.types import Task, digest
 
 @dataclass(frozen=True)
 class FixedSet:
-    """The train split, or `per_iteration` tasks of it at a time (as in STaR, arXiv 2203.14465).
+    """The train split, or `per_iteration` tasks of it at a time; proposes nothing of its own.
 
     With `fresh`, iterations walk through one shuffled order of the split, which depends on the
     run's seed alone: no task comes again before all have been used, then the walk starts over.

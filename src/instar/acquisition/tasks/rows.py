@@ -143,7 +143,7 @@ def _conversation(value: object, place: str) -> tuple[Message, ...]:
 
 def _message(value: object, place: str) -> Message:
     if not isinstance(value, Mapping) or set(value) != {"role", "content"}:
-        there = sorted(map(str, value)) if isinstance(value, Mapping) else kind(value)
+        there = str(sorted(map(str, value)))[:80] if isinstance(value, Mapping) else kind(value)
         raise DataError(f"{place}: expected {{role, content}}, found {there}")
     if value["role"] not in ROLES:
         raise DataError(

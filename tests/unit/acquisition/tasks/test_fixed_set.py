@@ -51,5 +51,5 @@ def test_without_fresh_every_iteration_is_the_same(start):
 
 @pytest.mark.parametrize("number", [0, -1])
 def test_asking_for_nothing_is_refused(number):
-    with pytest.raises(ValueError, match="per_iteration is .*; expected at least 1, or none"):
+    with pytest.raises(ValueError, match=r"per_iteration is .*; expected at least 1, or none"):
         FixedSet(number)

@@ -72,7 +72,7 @@ def test_no_rows_no_folder_and_another_folder_are_errors(tmp_path, folder):
     none.save_to_disk(tmp_path / "none", num_shards=1)
     with pytest.raises(DataError, match="without rows"):
         HfDataset(tmp_path / "none").load(None, 0)
-    with pytest.raises(DataError, match="there is no folder .*; did you mean 'sums'"):
+    with pytest.raises(DataError, match=r"there is no folder .*; did you mean 'sums'"):
         HfDataset(tmp_path / "sum").load(None, 0)
     (tmp_path / "plain").mkdir()
     with pytest.raises(DataError, match="is no data set saved by `save_to_disk`"):

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instar.acquisition.tasks.groups import groups
@@ -148,6 +148,7 @@ def test_no_prompts_no_groups():
 words = st.lists(st.sampled_from(["a", "b", "12", "7", "+", "-", "("]), max_size=12).map(tuple)
 
 
+@settings(deadline=None)
 @given(st.lists(words, max_size=8), words)
 def test_phrases_are_found_exactly_where_they_stand(prompts, text):
     def stands(prompt):
@@ -166,6 +167,7 @@ def test_phrases_are_found_exactly_where_they_stand(prompts, text):
     assert set(Phrases(prompts).inside(text)) == expected
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_has_tokens_whatever_its_spacing(text):
     found = tokens(text)

@@ -36,6 +36,7 @@ def test_the_reference_is_the_answer_and_the_material_the_whole_item():
         assert item["question"] == task.prompt
         assert item["answer"] == task.reference
         assert item["dataset"] == "chain_sum"
+        assert "source_index" not in item["metadata"]  # its place makes it no other task
         assert eval(item["metadata"]["expression"]) == int(task.reference)
         assert task.origin == "reasoning_gym:chain_sum"
 
@@ -52,6 +53,8 @@ def test_tags_hold_the_item_s_own_difficulty():
 def test_a_tag_is_a_class_not_a_measurement():
     tags = {t for task in ReasoningGym("count_bits").load(20, 0) for t in task.tags}
     assert not any(t.startswith("n:") for t in tags)
+    assert ReasoningGym("gsm_symbolic").load(1, 0)[0].tags == ("difficulty:1.0",)
+    assert ReasoningGym("letter_jumble").load(1, 0)[0].tags == ()
 
 
 def test_the_stored_item_can_be_scored_by_the_library():
