@@ -152,6 +152,17 @@ def test_what_is_no_number_or_too_large(text):
     assert number(text) is None
 
 
+def test_a_number_may_be_as_large_as_the_limit():
+    assert number("9" * DIGITS) == 10**DIGITS - 1
+    assert number(f"1e{DIGITS}") == 10**DIGITS
+    assert number(f"1e-{DIGITS}") == Fraction(1, 10**DIGITS)
+
+
+def test_only_the_end_of_a_text_is_read():
+    assert read("7" + "x" * TAIL, "last_number") is None
+    assert read("7" + "x" * (TAIL - 1), "last_number") == "7"
+
+
 def test_numbers_are_equal_by_value_and_other_answers_by_text():
     assert same_number("1,000", "1000.00")
     assert same_number("1/2", "0.5")

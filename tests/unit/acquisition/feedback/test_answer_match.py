@@ -1,4 +1,5 @@
 import pickle
+import sys
 import time
 from dataclasses import replace
 
@@ -127,3 +128,10 @@ def test_an_answer_is_not_run_as_a_program(tmp_path):
 def test_a_time_limit_must_be_one(seconds):
     with pytest.raises(ValueError, match="timeout_s"):
         AnswerMatch(timeout_s=seconds)
+
+
+def test_a_missing_package_is_named_before_anything_is_sampled(monkeypatch):
+    monkeypatch.setitem(sys.modules, "math_verify", None)
+    with pytest.raises(ValueError, match=r"pip install 'instar\[math\]'"):
+        AnswerMatch(match="math_verify")
+    assert AnswerMatch()

@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -110,3 +111,15 @@ def test_failed_samples_are_no_score_and_unfinished_ones_0_where_an_end_is_asked
 )
 def test_hostile_answers_are_judged(text):
     assert scores(made("chain_sum", "7"), text) == [0.0]
+
+
+def test_a_missing_package_is_named_before_anything_is_sampled(monkeypatch):
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    with pytest.raises(ValueError, match=r"pip install 'instar\[gym\]'"):
+        ReasoningGymScore()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+def test_a_time_limit_must_be_one(seconds):
+    with pytest.raises(ValueError, match="timeout_s"):
+        ReasoningGymScore(timeout_s=seconds)
