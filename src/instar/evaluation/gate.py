@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
+from statistics import fmean
 
-from instar.errors import ComponentError
-from instar.evaluation.statistics import detectable, mcnemar, paired_difference, sign_flip
+from instar.errors import ComponentError, nearest
+from instar.evaluation.answers import FORM, formed
+from instar.evaluation.look import Evidence, look
+from instar.evaluation.pairs import by_task, matched, pair
+from instar.evaluation.statistics import POWER, detectable, paired_difference
 from instar.protocols import Context, Veto
-from instar.types import Outcome, Report, Score, Verdict
+from instar.types import Report, Score, Verdict
 
 MAX_UNJUDGED = 0.05  # share of pairs that may be lost to "could not judge"; ours
 BROKEN = 0.05  # share of tasks a candidate is taken to break, in the forecast; ours
+SAME = 1e-9  # two means of the same outcomes, by two roads
+
+Word = tuple[bool, str, Evidence]
 
 
 @dataclass(frozen=True)
 class NonInferior:
-    """Veto a candidate whose `score` may have fallen by more than `margin`.
+    """Veto a candidate unless its `score` is shown not to have fallen by more than `margin`.
 
-    Non-inferiority, read from the two reports' intervals: the candidate's lower bound may not be
-    below the current value by more than `margin` plus the current interval's own half width.
+    Non-inferiority: the lower end of the 95% interval of the change must be above `-margin`, in the
+    score's own unit, so that too few tasks are a veto too. `form` is compared task by task, where
+    the first measure reports it. For other scores the two intervals are combined (Newcombe 1998,
+    method 10; Zou and Donner 2008) as if they came from different tasks: on the same tasks, that
+    vetoes too often rather than too seldom.
     """
 
     score: str
@@ -27,8 +37,8 @@ class NonInferior:
 
     def __post_init__(self) -> None:
         """Refuse a margin that would ask for an improvement."""
-        if self.margin < 0:
-            raise ValueError(f"margin is {self.margin}; expected at least 0")
+        if not 0 <= self.margin < math.inf:
+            raise ValueError(f"margin is {self.margin}; expected a number of at least 0")
 
     def veto(self, current: Report, candidate: Report, /) -> str | None:
         """Return why the candidate must not be promoted, or None.
@@ -37,11 +47,27 @@ class NonInferior:
             ComponentError: if the reports have no such score.
         """
         old, new = _named(current, self.score), _named(candidate, self.score)
-        slack = self.margin + (old.value - old.low)
-        if new.low >= old.value - slack:
+        low = self._paired(current, candidate)
+        if low is None:
+            low = (new.value - old.value) - math.hypot(new.value - new.low, old.high - old.value)
+        if low > -self.margin:
             return None
-        change = f"{100 * old.value:.1f}% to {100 * new.value:.1f}%"
-        return f"{self.score} fell from {change}, beyond the margin of {100 * self.margin:g} points"
+        return (
+            f"{self.score} went from {old.value:.3g} to {new.value:.3g}, and a fall of "
+            f"{max(0.0, -low):.3g} is not excluded (margin {self.margin:g})"
+        )
+
+    def _paired(self, current: Report, candidate: Report) -> float | None:
+        """Return the lower end of the change in form, if the outcomes are what it was read from."""
+        if self.score != FORM:
+            return None
+        forms = [by_task(formed(r.outcomes)) for r in (current, candidate)]
+        for form, report in zip(forms, (current, candidate), strict=True):
+            judged = [v for v in form.values() if v is not None]
+            if not judged or abs(fmean(judged) - _named(report, FORM).value) > SAME:
+                return None
+        pairs = matched(*forms)
+        return paired_difference(pairs.before, pairs.after)[1] if pairs.before else None
 
 
 @dataclass(frozen=True)
@@ -49,10 +75,13 @@ class Better:
     """Promote a candidate that solves more of the same tasks; the chance of error is of the run.
 
     For right or wrong outcomes the exact one-sided McNemar test on the tasks where the two differ;
-    for graded ones a sign-flip permutation test. A run of N iterations looks N times, and each look
-    may err with probability alpha/N, so that a run of worthless candidates promotes one with
-    probability at most `alpha` (union bound). The gate looks once per iteration at a fixed number
-    of tasks, where the exact test sees more than an anytime-valid one would. `keep` are vetoes.
+    for graded ones a sign-flip permutation test of the mean. A run of N iterations looks N times,
+    and each look may err with probability alpha/N, so that a run of worthless candidates promotes
+    one with probability at most `alpha`: a union bound, so it does not matter how the candidates
+    depend on each other. A promoted learner was lucky on these tasks, which makes the next false
+    promotion rarer. An anytime-valid e-value would allow to stop in the middle of a look; this gate
+    looks once per iteration, at a fixed number of tasks, where the exact test sees more. `keep` are
+    vetoes. The objective stays as it is: no proposer reads its focus.
     """
 
     alpha: float = 0.05
@@ -65,105 +94,60 @@ class Better:
 
     def before_run(self, tasks: int, iterations: int, /) -> str:
         """Say what `tasks` paired tasks can show."""
-        gain = detectable(tasks, self.alpha / iterations, BROKEN)
-        looks = f"alpha {self.alpha:g} over {iterations} looks, {tasks} gate tasks"
+        level = self.alpha / iterations
+        looks = f"gate: alpha {self.alpha:g} over {iterations} looks, {tasks} gate tasks"
+        least = math.ceil(-math.log2(level))
+        if tasks < least:
+            return f"{looks}: too few to promote anything; at least {least} are needed"
+        gain = detectable(tasks, level, BROKEN)
+        chance = f"{100 * POWER:g}% chance, if {100 * BROKEN:g}% of the tasks break"
         if gain is None:
-            return f"gate: {looks}: too few tasks to see any improvement"
-        return (
-            f"gate: {looks}: an improvement of {100 * gain:.1f} points is seen with 80% chance, "
-            f"if {100 * BROKEN:g}% of the tasks break"
-        )
+            return f"{looks}: too few to see any improvement with {chance}"
+        return f"{looks}: an improvement of {100 * gain:.1f} points is seen with {chance}"
 
     def decide(self, current: Report, candidate: Report, context: Context, /) -> Verdict:
-        """Return the verdict; the objective stays as it is.
+        """Return the verdict on the candidate.
 
         Raises:
             ComponentError: if the two were not measured on the same tasks.
         """
         if candidate.learner == current.learner:
-            return self._verdict(current, candidate, False, "rejected: the update changed nothing")
-        before, after, lost = _pairs(current, candidate)
-        total = len(before) + lost
-        if lost > MAX_UNJUDGED * total:
-            reason = f"rejected: {lost} of {total} pairs could not be judged"
-            return self._verdict(current, candidate, False, reason)
-        fixed = sum(b < a for b, a in zip(before, after, strict=True))
-        broken = sum(b > a for b, a in zip(before, after, strict=True))
-        gain, low, high = paired_difference(before, after)
-        binary = set(before) | set(after) <= {0.0, 1.0}
-        p = (
-            mcnemar(fixed, broken)
-            if binary
-            else sign_flip([a - b for b, a in zip(before, after, strict=True)], context.seed)
-        )
-        level = self.alpha / context.iterations
-        better = gain > 0 and p <= level
-        numbers = (
-            f"{fixed} tasks fixed, {broken} broken of {len(before)} ({100 * gain:+.1f} points, 95% "
-            f"interval {100 * low:+.1f} to {100 * high:+.1f}), p = {p:.2g} "
-            f"{'<=' if p <= level else '>'} {level:.2g} (alpha {self.alpha:g} over "
-            f"{context.iterations} looks)"
-        )
-        vetoes = [v for v in (k.veto(current, candidate) for k in self.keep) if v] if better else []
-        reason = f"promoted: {numbers}" if better else f"rejected: {numbers}"
-        if vetoes:
-            reason = f"rejected: {'; '.join(vetoes)}, although {numbers}"
-        evidence = (
-            ("fixed", float(fixed)),
-            ("broken", float(broken)),
-            ("n", float(len(before))),
-            ("difference", gain),
-            ("low", low),
-            ("high", high),
-            ("p", p),
-            ("threshold", level),
-        )
-        return self._verdict(current, candidate, better and not vetoes, reason, evidence)
-
-    def _verdict(
-        self,
-        current: Report,
-        candidate: Report,
-        accepted: bool,
-        reason: str,
-        evidence: tuple[tuple[str, float], ...] = (),
-    ) -> Verdict:
+            word: Word = (False, "rejected: the update changed nothing", ())
+        else:
+            word = self._weigh(current, candidate, context)
         return Verdict(
             candidate=candidate.learner,
             current=current.learner,
-            accepted=accepted,
-            reason=reason,
-            evidence=evidence,
+            accepted=word[0],
+            reason=word[1],
+            evidence=word[2],
+            next_objective=context.objective,
         )
 
-
-def _pairs(current: Report, candidate: Report) -> tuple[list[float], list[float], int]:
-    """Return the scores of both on the tasks both were judged on, and how many others there are."""
-    old, new = _scores(current.outcomes), _scores(candidate.outcomes)
-    if set(old) != set(new) or not old:
-        raise ComponentError(
-            f"the learners were measured on {len(old)} and {len(new)} tasks that are not the same"
-        )
-    both = [(o, n) for t, o in old.items() if o is not None and (n := new[t]) is not None]
-    return [o for o, _ in both], [n for _, n in both], len(old) - len(both)
-
-
-def _scores(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
-    """Return the mean score of each task; None if one of its samples could not be judged."""
-    by_task: dict[str, list[float | None]] = {}
-    for o in outcomes:
-        by_task.setdefault(o.task, []).append(o.score)
-    return {
-        t: None if None in s else sum(v for v in s if v is not None) / len(s)
-        for t, s in by_task.items()
-    }
+    def _weigh(self, current: Report, candidate: Report, context: Context) -> Word:
+        pairs = pair(current, candidate)
+        total = len(pairs.before) + pairs.lost
+        if pairs.lost > MAX_UNJUDGED * total:
+            reason = f"rejected: {pairs.lost} of {total} pairs could not be judged"
+            return False, reason, (("n", float(total)), ("unjudged", float(pairs.lost)))
+        seen = look(pairs, self.alpha / context.iterations, context.seed)
+        # Asked at every look, so that a veto that cannot work stops the run at the first.
+        vetoes = [v for v in (k.veto(current, candidate) for k in self.keep) if v]
+        numbers = f"{seen.said} (alpha {self.alpha:g} over {context.iterations} looks)"
+        if pairs.lost:
+            numbers += f"; {pairs.lost} of {total} pairs could not be judged and are left out"
+        if not seen.better:
+            return False, f"rejected: {numbers}", seen.evidence
+        if vetoes:
+            return False, f"rejected: {'; '.join(vetoes)}, although {numbers}", seen.evidence
+        return True, f"promoted: {numbers}", seen.evidence
 
 
 def _named(report: Report, name: str) -> Score:
     found = next((s for s in report.scores if s.name == name), None)
     if found is None:
-        have = ", ".join(s.name for s in report.scores)
-        raise ComponentError(f"non_inferior: there is no score {name!r}; the report has {have}")
+        hint = nearest(name, [s.name for s in report.scores])
+        raise ComponentError(f"non_inferior: the report has no score {name!r}{hint}")
     return found
 
 
@@ -171,8 +155,10 @@ def compare(ours: Report, other: Report) -> Score:
     """Return how much more of the same tasks `ours` solved than `other`, paired, with interval.
 
     Raises:
-        ComponentError: if they were not measured on the same tasks.
+        ComponentError: if they were not measured on the same tasks, or none was judged for both.
     """
-    before, after, _ = _pairs(other, ours)
-    gain, low, high = paired_difference(before, after)
-    return Score(name="difference", value=gain, low=low, high=high, n=len(before))
+    pairs = pair(other, ours)
+    if not pairs.before:
+        raise ComponentError(f"not one of {pairs.lost} tasks could be judged for both learners")
+    gain, low, high = paired_difference(pairs.before, pairs.after)
+    return Score(name="difference", value=gain, low=low, high=high, n=len(pairs.before))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from instar.evaluation.answers import answered, outcome, unjudged
+from instar.evaluation.answers import FORM, Asking, answered, formed, unjudged
 from instar.evaluation.statistics import wilson
 from instar.protocols import Assessor, Context
-from instar.types import Experience, Learner, Report, Sampling, Score, Task
+from instar.types import Learner, Outcome, Report, Sampling, Score, Task
 
 LEAST = 10  # tasks with a tag, below which its accuracy is not reported; ours
 
@@ -17,9 +17,10 @@ LEAST = 10  # tasks with a tag, below which its accuracy is not reported; ours
 class Accuracy:
     """Greedy accuracy with its Wilson interval, overall and by the tasks' tags.
 
-    An answer is right if `checker` scores it 1 or more; what could not be judged is left out and
-    counted in a finding. `form` is the share of answers that ended by themselves and held a final
-    answer: a gain in accuracy that is all in `form` is a gain in form.
+    An answer is right if `checker` gives it full marks, a score of 1 or more. What could not be
+    judged, a failed request included, is left out and counted in a finding. `form` is the share of
+    judged answers that ended by themselves and held a final answer: a gain in accuracy that is all
+    in `form` is a gain in form. `instruction` is added to each task.
     """
 
     checker: Assessor
@@ -31,34 +32,35 @@ class Accuracy:
         Sampling(max_tokens=self.max_tokens)
 
     def measure(self, learner: Learner, tasks: Sequence[Task], context: Context, /) -> Report:
-        """Return `accuracy`, `form` and `accuracy[TAG]`, with an outcome for every task."""
-        how = (Sampling(max_tokens=self.max_tokens), 1, self.instruction)
-        judged = answered(learner, tasks, how, self.checker, context)
-        outcomes = tuple(outcome(e) for e in judged)
+        """Return `accuracy`, `form` and `accuracy[TAG]`, with an outcome for every task.
+
+        Raises:
+            ComponentError: without a task, or if not one answer could be judged.
+        """
+        how = Asking(sampling=Sampling(max_tokens=self.max_tokens), instruction=self.instruction)
+        outcomes = answered(learner, tasks, how, self.checker, context)
         findings = unjudged(outcomes)
-        right = [o.score >= 1 for o in outcomes if o.score is not None]
-        formed = [o.finished and o.answer is not None for o in outcomes]
-        scores = [share("accuracy", right), share("form", formed), *_by_tag(judged)]
+        right = [o.score for o in outcomes if o.score is not None]
+        form = [f for _, f in formed(outcomes) if f is not None]
+        tagged = _by_tag(tasks, outcomes)
         return Report(
             learner=learner.id,
             split="",
-            scores=tuple(scores),
+            scores=(_share("accuracy", right), _share(FORM, form), *tagged),
             outcomes=outcomes,
             findings=findings,
         )
 
 
-def share(name: str, hits: Sequence[bool]) -> Score:
-    """Return the share of `hits` that are true, with its interval."""
-    n = len(hits)
-    low, high = wilson(sum(hits), n)
-    return Score(name=name, value=sum(hits) / n if n else 0.0, low=low, high=high, n=n)
+def _share(name: str, hits: Sequence[float]) -> Score:
+    n, right = len(hits), round(sum(hits))
+    low, high = wilson(right, n)
+    return Score(name=name, value=right / n, low=low, high=high, n=n)
 
 
-def _by_tag(judged: Sequence[Experience]) -> list[Score]:
-    hits: dict[str, list[bool]] = {}
-    for experience in judged:
-        score = experience.score()
-        for tag in experience.task.tags if score is not None else ():
-            hits.setdefault(tag, []).append((score or 0) >= 1)
-    return [share(f"accuracy[{t}]", hits[t]) for t in sorted(hits) if len(hits[t]) >= LEAST]
+def _by_tag(tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> list[Score]:
+    hits: dict[str, list[float]] = {}
+    for task, outcome in zip(tasks, outcomes, strict=True):
+        for tag in task.tags if outcome.score is not None else ():
+            hits.setdefault(tag, []).append(outcome.score or 0.0)
+    return [_share(f"accuracy[{t}]", hits[t]) for t in sorted(hits) if len(hits[t]) >= LEAST]
