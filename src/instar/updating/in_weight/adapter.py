@@ -63,10 +63,10 @@ def check_change(before: dict[str, Tensor], after: dict[str, Tensor]) -> None:
     Raises:
         ComponentError: if the weights are what they were, or not finite.
     """
-    largest = max(float((after[name] - before[name]).abs().max()) for name in before)
-    if not math.isfinite(largest):
+    changes = [float((after[name] - before[name]).abs().max()) for name in before]
+    if not all(map(math.isfinite, changes)):
         raise ComponentError("training made weights that are not finite: lower the learning_rate")
-    if largest == 0:
+    if not any(changes):
         raise ComponentError("training changed no weight: is the learning_rate 0?")
 
 

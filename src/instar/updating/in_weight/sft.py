@@ -26,13 +26,12 @@ class Sft:
     """Fine-tune a LoRA adapter (arXiv 2106.09685) on kept solutions, loss on the completion alone.
 
     `lora` goes to `peft.LoraConfig` and `trainer` to `trl.SFTConfig` as they are; what those
-    libraries do not know is refused before anything is sampled. Where `trainer` says nothing:
-    bf16 where the hardware has it, and no activation checkpointing, because an adapter's
-    activations fit and recomputing them costs a third of the time. The adapter stays fp32.
-    `shared_prefix` runs what the rows of a batch begin with once, with the same gradients;
-    `false` takes TRL's own loss. A row longer than the model's window, or than `max_length`, is
-    left out, and the run says so. Equal rows and seed give an equal adapter, bit by bit, on
-    machines of one kind.
+    libraries do not know is refused before anything is sampled. Where they say nothing: all linear
+    layers, bf16 where the hardware has it, rows of like length together, and no activation
+    checkpointing. The adapter's own weights are fp32. `shared_prefix` runs what all rows of a
+    batch begin with once, with the same gradients; `false` takes TRL's loss as it is. A row longer
+    than the model's window, or than `max_length`, is left out, and the run says so. Equal rows and
+    seed give an equal adapter, bit by bit, on one kind of CPU; a GPU may round otherwise.
     """
 
     lora: Mapping[str, object] = field(default_factory=dict)
