@@ -25,7 +25,6 @@ class Weights:
         self._base: dict[str, torch.Tensor] = {}
         self.current: str | None = None
 
-    @torch.no_grad()
     def switch(self, artefact: str | None, folder: Path | None) -> None:
         """Serve the adapter in `folder`, or without one the base.
 
@@ -38,13 +37,12 @@ class Weights:
         unknown = next((n for n in changes if n not in self._parameters), None)
         if unknown is not None:
             raise EngineError(f"adapter {artefact}: the model has no weight {unknown}")
-        for name in {*self._base, *changes}:
-            weight = self._parameters[name]
-            base = self._base.setdefault(name, weight.clone())
-            if name in changes:
-                weight.copy_(base.float() + changes[name].to(weight.device))
-            else:
-                weight.copy_(base)
+        with torch.no_grad():
+            for name in {*self._base, *changes}:
+                weight = self._parameters[name]
+                base = self._base.setdefault(name, weight.clone())
+                change = changes.get(name)
+                weight.copy_(base if change is None else base.float() + change.to(weight.device))
         self.current = artefact
 
     def fingerprint(self) -> str:

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
-from instar.engines.cache import buffered, keep_rows
+from instar.engines.cache import buffered, grow, keep_rows
 from instar.engines.sampler import draw
 from instar.types import Sampling
 
 LEAST_SHARED = 8  # tokens of common prefix that are worth a pass of their own; ours
-DROP = 0.15  # share of finished rows at which they leave the batch; ours
+DROP = 0.08  # share of finished rows at which they leave the batch; ours
+ROOM = 32  # positions by which the buffers grow; ours
 PREFILL = 4096  # tokens in one prefill pass, which bounds its memory; ours
 
 
@@ -30,13 +31,12 @@ def shared_length(prompts: Sequence[Sequence[int]]) -> int:
     """Return how many leading tokens all prompts share, leaving each at least one of its own."""
     if len(prompts) < 2:
         return 0
-    first, last = min(prompts), max(prompts)
+    first, last = min(map(list, prompts)), max(map(list, prompts))
     most = min(len(p) for p in prompts) - 1
     same = next((i for i in range(most) if first[i] != last[i]), max(most, 0))
     return same if same >= LEAST_SHARED else 0
 
 
-@torch.inference_mode()
 def decode(
     model: Any,
     prompts: Sequence[Sequence[int]],
@@ -60,9 +60,15 @@ def decode(
     Returns:
         Rows in the order of the prompts, the samples of one prompt together.
     """
-    batch = _Batch(model, prompts, repeats, sampling)
+    with torch.inference_mode():
+        return _decode(_Batch(model, prompts, repeats, sampling), uniforms, ends, tick)
+
+
+def _decode(
+    batch: _Batch, uniforms: torch.Tensor, ends: Sequence[int], tick: Callable[[int, int], None]
+) -> Rows:
+    sampling, rows = batch.sampling, len(uniforms)
     logits = batch.prefill()
-    rows = sum(repeats)
     device = logits.device
     tokens = torch.zeros((rows, sampling.max_tokens), dtype=torch.long, device=device)
     logprobs = torch.zeros(rows, device=device)
@@ -105,8 +111,9 @@ class _Batch:
         sampling: Sampling,
     ) -> None:
         self._model, self._prompts, self._repeats = model, prompts, repeats
+        self.sampling = sampling
         self._longest = max(len(p) for p in prompts)
-        self._capacity = self._longest + sampling.max_tokens
+        self._capacity = self._longest + min(sampling.max_tokens, ROOM)
         self._device = model.device
 
     def prefill(self) -> torch.Tensor:
@@ -134,24 +141,33 @@ class _Batch:
                 self._spread(out, part, starts, buffers, logits)
         assert logits is not None  # there is at least one prompt
         self._cache = buffered(buffers, self._longest)
-        lengths = [
-            len(p) for p, n in zip(self._prompts, self._repeats, strict=True) for _ in range(n)
-        ]
-        self._position = torch.tensor(lengths, device=self._device)
-        self._padding = self._longest - self._position
+        lengths = torch.tensor([len(p) for p in self._prompts], device=self._device)
+        self._position = torch.repeat_interleave(
+            lengths, torch.tensor(self._repeats, device=self._device)
+        )
+        filled = torch.arange(self._capacity, device=self._device)
+        padding = (self._longest - self._position)[:, None]
+        self._mask = torch.full(
+            (len(self._position), 1, 1, self._capacity),
+            torch.finfo(self._model.dtype).min,
+            dtype=self._model.dtype,
+            device=self._device,
+        )
+        self._mask[((filled >= padding) & (filled < self._longest))[:, None, None]] = 0
         return logits
 
     def step(self, chosen: torch.Tensor) -> torch.Tensor:
         """Append one token to every row; return the logits after it."""
-        length = self._cache.get_seq_length() + 1
-        mask = None
-        if bool((self._padding > 0).any()):
-            visible = torch.arange(length, device=self._device) >= self._padding[:, None]
-            zero = torch.zeros((), dtype=self._model.dtype, device=self._device)
-            mask = torch.where(visible, zero, torch.finfo(zero.dtype).min)[:, None, None]
+        length = self._cache.get_seq_length()
+        if length == self._capacity:
+            grow(self._cache, ROOM)
+            hidden = torch.finfo(self._model.dtype).min
+            self._mask = torch.nn.functional.pad(self._mask, (0, ROOM), value=hidden)
+            self._capacity += ROOM
+        self._mask[..., length] = 0
         out = self._model(
             chosen[:, None],
-            attention_mask=mask,
+            attention_mask=self._mask,
             position_ids=self._position[:, None],
             past_key_values=self._cache,
             use_cache=True,
@@ -163,7 +179,7 @@ class _Batch:
     def keep(self, rows: torch.Tensor) -> None:
         """Drop all other rows."""
         keep_rows(self._cache, rows)
-        self._position, self._padding = self._position[rows], self._padding[rows]
+        self._position, self._mask = self._position[rows], self._mask[rows]
 
     def _run(self, members: Sequence[int], shared: int, prefix: Any) -> Any:
         """Run the own parts of prompts of equal length over the shared keys and values."""

@@ -64,7 +64,9 @@ def _blocks(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor
     tokens = (block * BLOCK + place)[:, 0].clamp_(max=size - 1)
     # Rounding at a block's edge may point at a token that cannot be drawn: take the likeliest.
     impossible = probabilities.gather(1, tokens[:, None])[:, 0] == 0
-    return torch.where(impossible, probabilities.argmax(-1), tokens)
+    if bool(impossible.any()):
+        tokens = torch.where(impossible, probabilities.argmax(-1), tokens)
+    return tokens
 
 
 def _nucleus(probabilities: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Tensor:
