@@ -65,6 +65,15 @@ def test_full_marks_for_a_number_far_off_are_refused(dataset, known, gamed):
     assert scores(task, known) == [1.0]
 
 
+def test_the_tolerance_of_a_scorer_is_kept():
+    assert scores(made("coin_flip", "0.25"), "0.25005", "1/4", "0.26") == [1.0, 1.0, 0.0]
+
+
+def test_no_answer_is_said_to_be_none():
+    (found,) = ReasoningGymScore().assess([experience(made("gcd", "5"), "none")], context())
+    assert (found.score, found.critique, found.answer) == (0.0, "no answer found", None)
+
+
 def test_a_scorer_that_raises_has_not_found_it_right():
     task = made("prime_factorization", "2 × 3", number=6)
     (found,) = ReasoningGymScore().assess([experience(task, "two")], context())
