@@ -45,7 +45,9 @@ def map_page() -> str:
     for kind, entries in BUILT_IN.items():
         for name, path in sorted(entries.items()):
             users = ", ".join(r for r in built_in() if _uses(load(r).data, name)) or "by option"
-            lines.append(f"| {SURVEY[kind]} | [`{name}`](kinds/{kind}.md#{name}) | `{path}` | {users} |")
+            lines.append(
+                f"| {SURVEY[kind]} | [`{name}`](kinds/{kind}.md#{name}) | `{path}` | {users} |"
+            )
     lines += ["", "## Recipes", "", "| recipe | what it does | paper |", "|---|---|---|"]
     for name in built_in():
         data = load(name).data

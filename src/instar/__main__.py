@@ -1,6 +1,6 @@
 """`python -m instar` is `instar`."""
 
-from instar.cli import main
+from instar.cli.app import main
 
 if __name__ == "__main__":
     main()

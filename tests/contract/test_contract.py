@@ -38,7 +38,7 @@ def test_building_everything_loads_no_torch():
         "from instar.catalog import BUILT_IN, find\n"
         "from pathlib import Path\n"
         "[find(k, n, 'x', Path()) for k, e in BUILT_IN.items() for n in e]\n"
-        "import instar.cli, instar.session\n"
+        "import instar.cli.app, instar.session\n"
         "print(sorted({'torch', 'transformers', 'trl', 'peft', 'ray'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -56,7 +56,10 @@ def test_every_built_in_recipe_cites_its_paper(name):
         ("refinement.filtering.0.treshold=1", r"filtering\[0\].treshold: .*'threshold'"),
         ("acquisition.solutions.per_task=many", r"per_task: .*integer.*\"many\""),
         ("acquisition.solutions.per_task=true", r"per_task: .*integer.*true"),
-        ("acquisition.solutions.use=sampel", r"no solver is called 'sampel'; did you mean 'sample'"),
+        (
+            "acquisition.solutions.use=sampel",
+            r"no solver is called 'sampel'; did you mean 'sample'",
+        ),
         ("updating.start_from=nowhere", r"updating.start_from: .*'base'"),
         ("iterations=0", "iterations: expected a whole number of at least 1, found 0"),
         ("data.splits.test=5", "data.splits.test: there is no such split"),

@@ -15,7 +15,7 @@ def command(
     ],
     as_document: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Trace a task: its samples, their feedback, kept or dropped and why, trained in which learner."""
+    """Trace a task: samples, feedback, kept or dropped and why, trained in which learner."""
     # Imported here: --help must stay instant.
     from instar.cli import output
     from instar.store.folder import RunFolder

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+PLAIN = (".lora_A.weight", ".lora_B.weight")
 # Fields of an adapter's configuration that say nothing about what its weights compute.
 INCIDENTAL = {
     "base_model_name_or_path",
@@ -34,7 +35,7 @@ def attach(model: PreTrainedModel, lora: LoraConfig, previous: Path | None) -> P
     often smaller than bf16 can add.
 
     Raises:
-        RecipeError: if the model has no layer of the names in `target_modules`.
+        RecipeError: if `target_modules` names no layer of the model, or one that is not linear.
         ComponentError: if `previous` was made with other LoRA settings.
     """
     from peft import get_peft_model  # lazily: loads torch
@@ -44,6 +45,9 @@ def attach(model: PreTrainedModel, lora: LoraConfig, previous: Path | None) -> P
     except ValueError as error:
         first = str(error).strip().partition("\n")[0]
         raise RecipeError(f"updating.train.lora: {first}") from error
+    odd = next((n for n in weights(tuned) if not n.endswith(PLAIN)), None)
+    if odd is not None:
+        raise RecipeError(f"updating.train.lora: {odd} is none of plain LoRA, which is served")
     if previous is not None:
         _fill(tuned, previous)
     return tuned

@@ -40,10 +40,18 @@ OWN_TRAINER = {
     PREFIX: "packing packing_ padding_free",
     MODEL: "model_init_kwargs trust_remote_code",
 }
-OWN_LORA = {
-    MODEL: "task_type peft_type auto_mapping base_model_ revision",
-    STORE: "inference_mode peft_version runtime_config",
-}
+# What the engines serve is base + scale * B A; PEFT's other options would be trained and not served.
+PLAIN_LORA = (
+    "r",
+    "lora_alpha",
+    "lora_dropout",
+    "use_rslora",
+    "init_lora_weights",
+    "target_modules",
+    "exclude_modules",
+    "layers_to_transform",
+    "layers_pattern",
+)
 # Starts that leave the base model's weights as they are; the others (PiSSA, OLoRA ...) change
 # them, and the adapter would be wrong on the base model that the engine serves.
 STARTS = (True, False, "gaussian", "orthogonal")
@@ -60,7 +68,9 @@ def lora_config(options: Mapping[str, object]) -> LoraConfig:
     """
     from peft import LoraConfig  # lazily: loads torch
 
-    _checked(options, LoraConfig, LORA, OWN_LORA)
+    others = {f.name for f in fields(LoraConfig)} - set(PLAIN_LORA)
+    why = f"the engines serve plain LoRA, by {', '.join(PLAIN_LORA)}"
+    _checked(options, LoraConfig, LORA, {why: " ".join(others)})
     start = options.get("init_lora_weights", True)
     if start not in STARTS:
         raise RecipeError(

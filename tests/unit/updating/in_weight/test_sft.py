@@ -32,8 +32,9 @@ LORA = {"r": 4, "lora_alpha": 8}
         ("trainer", {"optim": "adamm"}, r"trainer: SFTConfig refuses: .*adamm"),
         ("lora", {"rank": 8}, r"^updating.train.lora.rank: LoraConfig has no option 'rank'"),
         ("lora", {"r": "8"}, r"lora.r: .*integer.*'8'"),
-        ("lora", {"bias": "some"}, r"lora.bias: .*'some'"),
+        ("lora", {"lora_alpha": [8]}, r"lora.lora_alpha: .*\[8\]"),
         ("lora", {"task_type": "SEQ_CLS"}, r"lora.task_type: not an option"),
+        ("lora", {"use_dora": True}, r"lora.use_dora: .*the engines serve plain LoRA, by r, "),
         ("lora", {"init_lora_weights": "pissa"}, r"'pissa' changes the base model's weights"),
     ],
 )
@@ -59,7 +60,12 @@ def test_settings_the_libraries_accept_pass():
 
 
 @pytest.mark.parametrize(
-    ("lora", "named"), [({"target_modules": ["q_projection"]}, "q_projection"), ({"r": 0}, "`r`")]
+    ("lora", "named"),
+    [
+        ({"target_modules": ["q_projection"]}, "q_projection"),
+        ({"target_modules": ["embed_tokens"]}, "embed_tokens.lora_embedding_A"),
+        ({"r": 0}, "`r`"),
+    ],
 )
 def test_what_the_model_cannot_take_is_the_recipes_mistake(context, rows, fast, lora, named):
     sft = Sft(lora=lora, trainer=fast)
