@@ -40,7 +40,7 @@ OWN_TRAINER = {
     PREFIX: "packing packing_ padding_free",
     MODEL: "model_init_kwargs trust_remote_code",
 }
-# What the engines serve is base + scale * B A; PEFT's other options would be trained and not served.
+# The engines serve base + scale * B A: PEFT's other options would be trained, but not served.
 PLAIN_LORA = (
     "r",
     "lora_alpha",
