@@ -63,7 +63,11 @@ class Player:
                 for t in tasks[start : start + step]
             ]
             batch = self.tokenizer.apply_chat_template(
-                chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
+                chats,
+                add_generation_prompt=True,
+                padding=True,
+                return_tensors="pt",
+                return_dict=True,
             )
             sampling = (
                 {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}

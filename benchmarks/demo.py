@@ -103,7 +103,9 @@ def picture(runs: list[dict], path: Path) -> None:
     for run in runs:
         points = [e["accuracy"] for e in run["log"] if e["accuracy"]]
         steps = range(len(points))
-        axis.plot(steps, [100 * p["value"] for p in points], marker="o", label=f"seed {run['seed']}")
+        axis.plot(
+            steps, [100 * p["value"] for p in points], marker="o", label=f"seed {run['seed']}"
+        )
         low, high = ([100 * p[k] for p in points] for k in ("low", "high"))
         axis.fill_between(steps, low, high, alpha=0.12)
     axis.set(xlabel="iteration", ylabel="held-out accuracy, %", ylim=(0, 100))
