@@ -77,7 +77,8 @@ def outside(run: dict) -> float:
 
 
 def row(run: dict) -> str:
-    base, head = run["log"][0]["accuracy"], scores(run["head"])["accuracy"]
+    base = run["log"][0]["accuracy"]
+    head = next(e["accuracy"] for e in run["log"] if e["head"])
     sealed = [e for e in run["measured"] if e["report"]["split"] == "sealed"]
     told = " to ".join(f"{100 * e['report']['scores'][0]['value']:.1f}" for e in sealed)
     return (
@@ -86,10 +87,6 @@ def row(run: dict) -> str:
         f"{run['seconds_to_first_promotion']} s, peak {run['peak_memory_gb']} GB, "
         f"outside compute {100 * outside(run):.1f}%"
     )
-
-
-def scores(shown: dict) -> dict[str, dict]:
-    return {s["name"]: s for s in shown["scores"]}
 
 
 def picture(runs: list[dict], path: Path) -> None:
@@ -130,6 +127,7 @@ def main() -> None:
     name = "demo_control" if given.control else "demo"
     machine = {"processor": platform.processor(), "cores": os.cpu_count()}
     result = {"machine": machine, "command": sys.argv[1:], "runs": runs}
+    (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     if not given.control:
         picture(runs, HERE.parent / "docs" / "demo.svg")

@@ -77,6 +77,8 @@ def resume(directory: Path, emit: Callable[[Event], None]) -> Result:
 
 def recorded(folder: RunFolder, recipe_folder: str | None) -> Recipe:
     """Return the recipe that the run in `folder` was made with."""
+    if not folder.recipe.is_file():
+        raise UsageError(f"{folder.path}: the run stopped before it began; delete it and run again")
     data = yaml.read(folder.recipe)
     if not isinstance(data, Mapping):
         raise UsageError(f"{folder.recipe}: expected a recipe")

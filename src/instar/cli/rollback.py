@@ -12,7 +12,7 @@ def command(
     directory: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
     learner: Annotated[str, typer.Argument(help="As for show.")],
 ) -> None:
-    """Move the head to a learner; nothing is deleted, and a run that goes on starts from it."""
+    """Move the head to a learner: what export, chat and eval take; nothing is deleted."""
     # Imported here: --help must stay instant.
     from instar.cli import output
     from instar.store.folder import RunFolder

@@ -1,0 +1,185 @@
+"""The verbs on a real run folder, made by a scripted engine: what they print, and its frozen shape."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from instar import yaml
+from instar.cli.app import app
+from instar.errors import UsageError
+from instar.recipe import changed, load, plan
+from instar.run import Services, run
+from instar.store.folder import RunFolder
+from instar.testing.fakes import ScriptedEngine
+from instar.types import digest
+
+SETTINGS = [
+    "data.splits={train: 12, gate: 30, sealed: 30}",
+    "iterations=1",
+    "acquisition.solutions.per_task=2",
+    "acquisition.batch=6",
+]
+
+
+@dataclass(frozen=True)
+class Touch:
+    """Makes another learner without learning anything."""
+
+    def update(self, rows, context, /):
+        return replace(context.learner, prompt=digest([e.id for e in rows]))
+
+
+def script(request, sample, learner):
+    """Add the numbers up; the base is wrong when it answers greedily."""
+    words = request.messages[-1].content.replace("=", " ").replace("?", " ").split()
+    total, sign = 0, 1
+    for word in words:
+        if word in "+-":
+            sign = 1 if word == "+" else -1
+        elif word.lstrip("-").isdigit():
+            total, sign = total + sign * int(word), 1
+    wrong = sample % 2 if request.n > 1 else learner.prompt is None
+    return f"\x1b[31mThe answer is {total + wrong}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "run"
+    recipe = changed(load("rest_em"), SETTINGS)
+    made = RunFolder.create(path)
+    made.recipe.write_text(yaml.dump(dict(recipe.data)))
+    with made.open_for_writing() as ledger:
+        services = Services(
+            ledger=ledger,
+            artefacts=made.artefacts,
+            engine=ScriptedEngine(script),
+            emit=lambda event: None,
+            directory=path,
+            scratch=made.scratch,
+        )
+        run(replace(plan(recipe), updater=Touch()), services)
+    return str(path)
+
+
+def said(*words):
+    done = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def document(*words):
+    return json.loads(said(*words, "--json"))
+
+
+def test_log_is_a_list_oldest_first_with_the_base(folder):
+    base, first = document("log", folder)
+    assert set(base) == {
+        "learner", "iteration", "arm", "accepted", "reason", "accuracy", "rows_trained",
+        "tokens", "seconds", "head",
+    }  # fmt: skip
+    assert set(base["accuracy"]) == {"name", "value", "low", "high", "n", "level"}
+    assert (base["iteration"], base["accepted"], base["head"]) == (0, None, False)
+    assert (first["iteration"], first["accepted"], first["head"]) == (1, True, True)
+    assert first["accuracy"]["value"] == 1.0
+    assert first["rows_trained"] > 0
+    assert first["tokens"] > 0
+
+
+def test_show_has_every_measure_and_the_funnel(folder):
+    shown = document("show", folder, "head")
+    assert set(shown) == {
+        "learner", "base", "adapter", "parents", "iteration", "accepted", "reason",
+        "rows_trained", "scores", "funnel",
+    }  # fmt: skip
+    assert {s["split"] for s in shown["scores"]} == {"gate", "sealed"}
+    assert shown["funnel"]["sampled"] == 24
+
+
+def test_diff_shows_what_was_fixed(folder):
+    found = document("diff", folder, "base", "head")
+    assert set(found) == {"before", "after", "split", "fixed", "broken"}
+    assert len(found["fixed"]) == 30
+    assert set(found["fixed"][0]) == {"task", "prompt", "reference", "before", "after"}
+    assert found["broken"] == []
+
+
+def test_trace_goes_from_a_task_to_who_was_trained_on_it(folder):
+    with RunFolder(Path(folder)).open_for_reading() as ledger:
+        task = ledger.connection.execute("SELECT task FROM experience").fetchone()
+    assert task
+    sample = document("diff", folder)["fixed"][0]["task"]
+    held = document("trace", folder, sample)
+    assert set(held) == {"task", "split", "stories", "outcomes"}
+    assert held["split"] == "gate"
+    assert held["stories"] == []
+    assert len(held["outcomes"]) == 2
+
+
+def test_people_see_text_that_a_terminal_cannot_obey(folder):
+    for verb in (("log",), ("show",), ("diff",)):
+        assert "\x1b[31m" not in said(verb[0], folder)
+
+
+def test_a_learner_that_is_not_there_names_the_nearest(folder):
+    with pytest.raises(UsageError, match="no learner 'haed'; did you mean 'head'"):
+        CliRunner().invoke(app, ["show", folder, "haed"], catch_exceptions=False)
+
+
+def test_a_folder_that_is_no_run_is_the_users_mistake(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "instar", "log", str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "is not a run folder" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_recipes_and_components_are_documents():
+    names = {r["recipe"] for r in document("recipes")}
+    assert {"star", "rest_em", "rft", "lmsi", "demo"} <= names
+    assert document("recipes", "star")["paper"].startswith("Zelikman")
+    cards = document("components", "filter")
+    assert set(cards[0]) == {"kind", "name", "summary", "text", "fields"}
+
+
+def test_help_is_instant_in_what_it_loads():
+    code = (
+        "import sys, instar.cli.app; print(sorted({'torch','scipy','pydantic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("kind", ["filter", "assessor", "solver", "proposer", "corrector"])
+def test_what_new_writes_keeps_the_laws_of_its_kind(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = said("new", kind, "./mine.py")
+    use = told.partition("instar check ")[2].split()[0]
+    assert f"is a {kind} and keeps the laws" in said("check", f"./{use}")
+    with pytest.raises(UsageError, match="exists already"):
+        CliRunner().invoke(app, ["new", kind, "./mine.py"], catch_exceptions=False)
+
+
+LAWLESS = '''
+from dataclasses import dataclass
+from instar.types import Decision
+
+@dataclass(frozen=True)
+class Short:
+    """Forgets the last experience."""
+    def select(self, batch, context, /):
+        return [Decision(keep=True, reason="x") for e in batch[:-1]]
+'''
+
+
+def test_check_says_which_law_a_class_breaks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(LAWLESS)
+    with pytest.raises(RuntimeError, match="Short gave 5 for 6 experiences"):
+        CliRunner().invoke(app, ["check", "./mine.py:Short"], catch_exceptions=False)
