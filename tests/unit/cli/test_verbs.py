@@ -1,4 +1,4 @@
-"""The verbs on a real run folder, made by a scripted engine: what they print, and its frozen shape."""
+"""The verbs on a run folder made by a scripted engine: what they print, and its frozen shape."""
 
 import json
 import subprocess
