@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from instar.store.schema import MIGRATIONS
 
 from instar.errors import StoreError, UsageError
 from instar.store.codec import decode, encode
 from instar.store.ledger import SqliteLedger
+from instar.store.schema import MIGRATIONS
 from instar.testing.fakes import experiences, tasks
 from instar.types import (
     Assessed,
