@@ -1,6 +1,6 @@
 """The gate's promise, measured: how often worthless candidates are promoted, and its power.
 
-    python benchmarks/gate.py            # 2,000 runs of 5 iterations per scenario, ten minutes
+    python benchmarks/gate.py            # 2,000 runs of 5 iterations per scenario, 15 minutes
     python benchmarks/gate.py --runs 50  # a quick look, nothing is written
 
 Every decision is `Better.decide` on real reports; only the outcomes are drawn. A run promotes
@@ -30,7 +30,7 @@ from instar.types import Outcome, Report, Score, Verdict, digest
 HERE = Path(__file__).parent
 ALPHA, LOOKS = 0.05, 5
 BROKEN = 0.05  # share of tasks that a better candidate breaks, where power is measured
-GRADED_RUNS = 200  # a permutation test takes a hundred times longer than a binomial one
+GRADED_RUNS = 1000  # a permutation test takes a hundred times longer than a binomial one
 UNTIL = 2  # iteration up to which the candidates of `better first` are better
 
 
@@ -83,8 +83,8 @@ NULLS: dict[str, tuple[Null | GradedNull, int]] = {
     "base 50%, 5% of answers redrawn, n = 200": (Null(accuracy=0.5, redrawn=0.05), 200),
     "base 50%, tasks hard or easy, n = 200": (Null(accuracy=0.5, redrawn=1.0, spread=0.5), 200),
     "base 50%, independent, n = 1000": (Null(accuracy=0.5, redrawn=1.0), 1000),
-    "graded, symmetric, n = 100": (GradedNull(skewed=False), 100),
-    "graded, skewed, n = 100": (GradedNull(skewed=True), 100),
+    "graded, symmetric, n = 50": (GradedNull(skewed=False), 50),
+    "graded, skewed, n = 50": (GradedNull(skewed=True), 50),
 }
 
 

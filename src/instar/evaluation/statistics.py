@@ -25,9 +25,7 @@ def wilson(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:
     if n == 0:
         return 0.0, 1.0
     interval = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
-    share = successes / n
-    # At 0 and n, rounding can leave the share a hair outside.
-    return min(float(interval.low), share), max(float(interval.high), share)
+    return float(interval.low), float(interval.high)
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:

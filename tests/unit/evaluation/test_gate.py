@@ -83,6 +83,11 @@ def test_alpha_is_shared_by_the_looks_of_the_run(iterations):
     assert dict(verdict.evidence)["threshold"] == 0.05 / iterations
 
 
+def test_a_p_value_of_just_the_level_is_within_it():
+    assert decided(6, 0, right=9, gate=Better(alpha=4 / 64)).accepted
+    assert not decided(6, 0, right=9, gate=Better(alpha=3.999 / 64)).accepted
+
+
 def test_a_tie_is_rejected():
     assert not decided(0, 0, right=50, wrong=50).accepted
     assert not decided(20, 20, right=50).accepted
