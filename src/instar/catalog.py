@@ -62,6 +62,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cap_per_task": "instar.refinement.filtering.metric_based:CapPerTask",
         "majority": "instar.refinement.filtering.metric_free:Majority",
         "dedup": "instar.refinement.filtering.metric_free:Dedup",
+        "no_hint_leak": "instar.refinement.filtering.metric_free:NoHintLeak",
         "random_sample": "instar.refinement.filtering.metric_free:RandomSample",
     },
     "corrector": {"rationalise": "instar.refinement.correcting.rationalise:Rationalise"},
