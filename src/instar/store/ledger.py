@@ -139,16 +139,6 @@ class SqliteLedger:
                 (learner, iteration, reason),
             )
 
-    def moved_head(self, iteration: int | None = None) -> str | None:
-        """Return the learner a user moved the head to (after `iteration`), or None."""
-        with self._errors():
-            found = self._db.execute(
-                "SELECT learner FROM heads WHERE ?1 IS NULL OR iteration = ?1 "
-                "ORDER BY number DESC LIMIT 1",
-                (iteration,),
-            ).fetchone()
-        return None if found is None else str(found[0])
-
     def content(self) -> str:
         """Return a hash of everything but wall-clock time and the order of steps."""
         parts: list[str] = []
