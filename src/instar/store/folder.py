@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -24,7 +25,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        if not (path / LEDGER).is_file():
+        if not os.path.isfile(path / LEDGER):
             raise UsageError(f"{path} is not a run folder: there is no {LEDGER} in it")
         self.path = path
 
@@ -36,15 +37,19 @@ class RunFolder:
             UsageError: if there is a run in it already, or anything else.
             StoreError: if it cannot be made.
         """
-        if (path / LEDGER).exists():
-            raise UsageError(f"{path} holds a run already; go on with: instar resume {path}")
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UsageError(f"{path} is not empty; a new run needs a folder of its own")
-        try:
+        with _errors(f"{path} cannot be made"):
+            if os.path.lexists(path / LEDGER):
+                raise UsageError(_taken(path))
+            if os.path.lexists(path) and not path.is_dir():
+                raise UsageError(f"{path} is not a folder; a new run needs a folder of its own")
+            if path.is_dir() and any(path.iterdir()):
+                raise UsageError(f"{path} is not empty; a new run needs a folder of its own")
             path.mkdir(parents=True, exist_ok=True)
-            SqliteLedger(path / LEDGER).close()
-        except OSError as error:
-            raise StoreError(f"{path} cannot be made: {error}") from error
+            try:  # only one of two processes that start here at once goes on
+                os.close(os.open(path / LEDGER, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+            except FileExistsError:
+                raise UsageError(_taken(path)) from None
+        SqliteLedger(path / LEDGER).close()
         return cls(path)
 
     @property
@@ -73,31 +78,81 @@ class RunFolder:
 
         Raises:
             UsageError: if another process has it.
+            StoreError: if the folder cannot be written to.
         """
-        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                owner = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown"
-                raise UsageError(f"run folder {self.path} is in use by process {owner}") from error
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, str(os.getpid()).encode("ascii"), 0)
-            shutil.rmtree(self.scratch, ignore_errors=True)
-            self.scratch.mkdir()
+        with _locked(self.path):
+            with _errors(f"{self.path} cannot be written to"):
+                if self.scratch.exists():
+                    shutil.rmtree(self.scratch)
+                self.scratch.mkdir()
+                self.artefacts.sweep()
             ledger = SqliteLedger(self.path / LEDGER)
             try:
                 yield ledger
             finally:
                 ledger.close()
-        finally:
-            os.close(handle)
 
     @contextmanager
     def open_for_reading(self) -> Iterator[SqliteLedger]:
-        """Give the ledger read-only, also while the run goes on."""
+        """Give the ledger read-only and as it is now, also while the run goes on."""
         ledger = SqliteLedger(self.path / LEDGER, writable=False)
         try:
             yield ledger
         finally:
             ledger.close()
+
+
+_held: set[int] = set()  # handles of the locks of this process
+
+
+def _leave_locks() -> None:
+    """Let go of the parent's locks: a forked worker that outlives a run must not keep them."""
+    for handle in _held:
+        os.close(handle)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_leave_locks)  # an exec closes the handles by itself
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run folder; the kernel lets go of it when the process dies."""
+    with _errors(f"{folder} cannot be written to"):
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    _held.add(handle)
+    try:
+        with _errors(f"{folder} cannot be locked"):
+            _take(handle, folder)
+        yield
+    finally:
+        if handle in _held:
+            _held.remove(handle)
+            os.close(handle)
+
+
+def _take(handle: int, folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise
+        owner = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        raise UsageError(f"run folder {folder} is in use by process {owner}") from error
+    name = str(os.getpid()).encode("ascii")
+    os.pwrite(handle, name, 0)
+    os.ftruncate(handle, len(name))
+
+
+@contextmanager
+def _errors(told: str) -> Iterator[None]:
+    try:
+        yield
+    except (StoreError, UsageError):
+        raise
+    except OSError as error:
+        raise StoreError(f"{told}: {error}") from error
+
+
+def _taken(path: Path) -> str:
+    return f"{path} holds a run already; go on with: instar resume {path}"

@@ -1,37 +1,28 @@
-"""How each kind of row lies in its table."""
+"""How the rows of a step lie in the tables: tasks, solutions, feedback, decisions.
+
+`first` is the number of a step's first row in its table; its other rows follow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from instar.store.codec import decode, encode
-from instar.types import (
-    Assessed,
-    Experience,
-    Opening,
-    Placed,
-    Report,
-    Sifted,
-    Solution,
-    Task,
-    Trained,
-    Verdict,
-    digest,
-)
+from instar.store.codec import decode, encode, escape, unescape
+from instar.types import Assessed, Experience, Feedback, Placed, Sifted, Solution, Task
 
 R = TypeVar("R")
-Values = list[tuple[object, ...]]
 
 
 @dataclass(frozen=True)
-class Table(Generic[R]):
-    """The statement that reads a step's rows, and how to read and write one."""
+class Kind(Generic[R]):
+    """The table of a kind of row, and how to write (from `first`) and read (first, after last)."""
 
-    select: str
-    read: Callable[[tuple[Any, ...]], R]
-    write: Callable[[Sequence[Any]], Iterator[tuple[str, Values]]]
+    table: str
+    write: Callable[[sqlite3.Connection, int, Sequence[R]], None]
+    read: Callable[[sqlite3.Connection, int, int], list[R]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,121 +36,180 @@ class _Made:
     parents: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Word:
-    """A filter's name and reason."""
-
-    filter: str
-    reason: str
-
-
-def _select(table: str, columns: str = "json") -> str:
-    return f"SELECT {columns} FROM {table} WHERE step = ? ORDER BY position"
-
-
-def _with_task(table: str, columns: str) -> str:
-    return (
-        f"SELECT {columns} FROM {table} t JOIN task ON task.id = t.task "
-        "WHERE t.step = ? ORDER BY t.position"
-    )
-
-
-def _row_id(task: Task) -> str:
-    """Return the key of a task's row: all of its fields, since its `id` leaves some out."""
-    return digest("row", task)
-
-
-def _tasks(tasks: Sequence[Task]) -> tuple[str, Values]:
-    distinct = {_row_id(t): t for t in tasks}
-    return "task", [(key, encode(t)) for key, t in distinct.items()]
-
-
-def _write_placed(rows: Sequence[Placed]) -> Iterator[tuple[str, Values]]:
-    yield _tasks([r.task for r in rows])
-    yield "placed", [(_row_id(r.task), r.split, encode(r.reason)) for r in rows]
-
-
-def _write_proposed(rows: Sequence[Task]) -> Iterator[tuple[str, Values]]:
-    yield _tasks(rows)
-    yield "proposed", [(_row_id(t),) for t in rows]
-
-
-def _write_experiences(rows: Sequence[Experience]) -> Iterator[tuple[str, Values]]:
-    yield _tasks([e.task for e in rows])
-    yield "experience", [(e.id, _row_id(e.task), _experience(e)) for e in rows]
-
-
-def _experience(e: Experience) -> str:
-    return encode(
-        _Made(
-            solution=e.solution,
-            made_by=e.made_by,
-            iteration=e.iteration,
-            learner=e.learner,
-            parents=e.parents,
-        )
-    )
-
-
-def read_experience(row: tuple[str, str]) -> Experience:
-    """Return the experience of (its JSON, its task's JSON)."""
-    made = decode(_Made, row[0])
+def read_experience(task: Task, made: str) -> Experience:
+    """Return the experience of a task and the JSON beside it, without feedback."""
+    m = decode(_Made, made)
     return Experience(
-        task=decode(Task, row[1]),
-        solution=made.solution,
-        made_by=made.made_by,
-        iteration=made.iteration,
-        learner=made.learner,
-        parents=made.parents,
+        task=task,
+        solution=m.solution,
+        made_by=m.made_by,
+        iteration=m.iteration,
+        learner=m.learner,
+        parents=m.parents,
     )
 
 
-def _read_sifted(row: tuple[Any, ...]) -> Sifted:
-    word = decode(_Word, row[2])
-    return Sifted(experience=row[0], filter=word.filter, keep=bool(row[1]), reason=word.reason)
+def read_feedback(text: str) -> tuple[Feedback, ...]:
+    """Return the feedback in `assessed`."""
+    return decode(tuple[Feedback, ...], text)
 
 
-def _write_sifted(rows: Sequence[Sifted]) -> Iterator[tuple[str, Values]]:
-    words = [encode(_Word(filter=r.filter, reason=r.reason)) for r in rows]
-    kept = [(r.experience, int(r.keep)) for r in rows]
-    yield "sifted", [(*k, w) for k, w in zip(kept, words, strict=True)]
-
-
-def _whole(table: str, kind: type[R], columns: Callable[[Any], tuple[object, ...]]) -> Table[R]:
-    """Return the table of a kind that is kept as one JSON text beside some columns."""
-    return Table(
-        select=_select(table),
-        read=lambda row: decode(kind, row[0]),
-        write=lambda rows: iter([(table, [(*columns(r), encode(r)) for r in rows])]),
+def _number(db: sqlite3.Connection, task: Task) -> int:
+    """Return the number of the task's row, a new one if no task like it in all fields is there."""
+    text = encode(task)
+    for number, known in db.execute("SELECT id, json FROM task WHERE hash = ?", (task.id,)):
+        if known == text:
+            return int(number)
+    added = db.execute(
+        "INSERT INTO task (hash, name, json) VALUES (?, ?, ?)", (task.id, escape(task.name), text)
     )
+    return int(added.lastrowid or 0)
 
 
-TABLES: dict[type, Table[Any]] = {
-    Placed: Table(
-        select=_with_task("placed", "task.json, t.split, t.json"),
-        read=lambda row: Placed(
-            task=decode(Task, row[0]), split=row[1], reason=decode(str, row[2])
+def _numbers(db: sqlite3.Connection, tasks: Sequence[Task]) -> list[int]:
+    """Return the number of each task; the samples of one task mostly share one object."""
+    known: dict[int, int] = {}
+    for task in tasks:
+        if id(task) not in known:
+            known[id(task)] = _number(db, task)
+    return [known[id(t)] for t in tasks]
+
+
+class _Tasks:
+    """The tasks of the rows being read, each decoded once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Task] = {}
+
+    def get(self, number: int, text: str) -> Task:
+        """Return the task of row `number`, whose JSON is `text`."""
+        if number not in self._known:
+            self._known[number] = decode(Task, text)
+        return self._known[number]
+
+
+def _write_placed(db: sqlite3.Connection, first: int, rows: Sequence[Placed]) -> None:
+    numbers = _numbers(db, [r.task for r in rows])
+    db.executemany(
+        "INSERT INTO placed VALUES (?, ?, ?, ?)",
+        (
+            (first + i, n, escape(r.split), escape(r.reason))
+            for i, (r, n) in enumerate(zip(rows, numbers, strict=True))
         ),
-        write=_write_placed,
-    ),
-    Task: Table(
-        select=_with_task("proposed", "task.json"),
-        read=lambda row: decode(Task, row[0]),
-        write=_write_proposed,
-    ),
-    Experience: Table(
-        select=_with_task("experience", "t.json, task.json"),
-        read=read_experience,
-        write=lambda rows: _write_experiences([replace(e, feedback=()) for e in rows]),
-    ),
-    Assessed: _whole("assessed", Assessed, lambda r: (r.experience,)),
-    Sifted: Table(
-        select=_select("sifted", "experience, keep, json"),
-        read=_read_sifted,
-        write=_write_sifted,
-    ),
-    Trained: _whole("trained", Trained, lambda r: (r.learner.id, r.arm)),
-    Report: _whole("report", Report, lambda r: (r.learner, r.split)),
-    Verdict: _whole("verdict", Verdict, lambda r: (r.candidate, int(r.accepted))),
-    Opening: _whole("opening", Opening, lambda r: (r.learner,)),
-}
+    )
+
+
+def _read_placed(db: sqlite3.Connection, first: int, after: int) -> list[Placed]:
+    rows = db.execute(
+        "SELECT task.json, p.split, p.reason FROM placed p JOIN task ON task.id = p.task "
+        "WHERE p.row >= ? AND p.row < ? ORDER BY p.row",
+        (first, after),
+    )
+    return [
+        Placed(task=decode(Task, task), split=unescape(split), reason=unescape(reason))
+        for task, split, reason in rows
+    ]
+
+
+def _write_proposed(db: sqlite3.Connection, first: int, rows: Sequence[Task]) -> None:
+    numbers = enumerate(_numbers(db, rows))
+    db.executemany("INSERT INTO proposed VALUES (?, ?)", ((first + i, n) for i, n in numbers))
+
+
+def _read_proposed(db: sqlite3.Connection, first: int, after: int) -> list[Task]:
+    rows = db.execute(
+        "SELECT task.json FROM proposed p JOIN task ON task.id = p.task "
+        "WHERE p.row >= ? AND p.row < ? ORDER BY p.row",
+        (first, after),
+    )
+    return [decode(Task, text) for (text,) in rows]
+
+
+def _write_experiences(db: sqlite3.Connection, first: int, rows: Sequence[Experience]) -> None:
+    numbers = _numbers(db, [e.task for e in rows])
+    db.executemany(
+        "INSERT INTO experience VALUES (?, ?, ?, ?, ?)",
+        (
+            (first + i, e.id, n, int(e.solution.error is not None), encode(_made(e)))
+            for i, (e, n) in enumerate(zip(rows, numbers, strict=True))
+        ),
+    )
+
+
+def _made(e: Experience) -> _Made:
+    return _Made(
+        solution=e.solution,
+        made_by=e.made_by,
+        iteration=e.iteration,
+        learner=e.learner,
+        parents=e.parents,
+    )
+
+
+def _read_experiences(db: sqlite3.Connection, first: int, after: int) -> list[Experience]:
+    tasks = _Tasks()
+    rows = db.execute(
+        "SELECT e.task, task.json, e.json FROM experience e JOIN task ON task.id = e.task "
+        "WHERE e.row >= ? AND e.row < ? ORDER BY e.row",
+        (first, after),
+    )
+    return [read_experience(tasks.get(number, text), made) for number, text, made in rows]
+
+
+def _write_assessed(db: sqlite3.Connection, first: int, rows: Sequence[Assessed]) -> None:
+    db.executemany(
+        "INSERT INTO assessed VALUES (?, ?, ?, ?)",
+        (
+            (
+                first + i,
+                escape(r.experience),
+                int(any(f.score is not None for f in r.feedback)),
+                encode(r.feedback),
+            )
+            for i, r in enumerate(rows)
+        ),
+    )
+
+
+def _read_assessed(db: sqlite3.Connection, first: int, after: int) -> list[Assessed]:
+    rows = db.execute(
+        "SELECT experience, json FROM assessed WHERE row >= ? AND row < ? ORDER BY row",
+        (first, after),
+    )
+    return [Assessed(experience=unescape(e), feedback=read_feedback(text)) for e, text in rows]
+
+
+def _write_sifted(db: sqlite3.Connection, first: int, rows: Sequence[Sifted]) -> None:
+    db.executemany(
+        "INSERT INTO sifted VALUES (?, ?, ?, ?, ?)",
+        (
+            (first + i, escape(r.experience), escape(r.filter), int(bool(r.keep)), escape(r.reason))
+            for i, r in enumerate(rows)
+        ),
+    )
+
+
+def _read_sifted(db: sqlite3.Connection, first: int, after: int) -> list[Sifted]:
+    rows = db.execute(
+        "SELECT experience, filter, keep, reason FROM sifted "
+        "WHERE row >= ? AND row < ? ORDER BY row",
+        (first, after),
+    )
+    return [read_sifted(row) for row in rows]
+
+
+def read_sifted(row: tuple[str, str, int, str]) -> Sifted:
+    """Return the decision of the columns (experience, filter, keep, reason)."""
+    return Sifted(
+        experience=unescape(row[0]),
+        filter=unescape(row[1]),
+        keep=bool(row[2]),
+        reason=unescape(row[3]),
+    )
+
+
+PLACED = Kind("placed", _write_placed, _read_placed)
+PROPOSED = Kind("proposed", _write_proposed, _read_proposed)
+EXPERIENCE = Kind("experience", _write_experiences, _read_experiences)
+ASSESSED = Kind("assessed", _write_assessed, _read_assessed)
+SIFTED = Kind("sifted", _write_sifted, _read_sifted)

@@ -79,8 +79,8 @@ def document(*words):
 def test_log_is_a_list_oldest_first_with_the_base(folder):
     base, first = document("log", folder)
     assert set(base) == {
-        "learner", "iteration", "arm", "accepted", "reason", "accuracy", "rows_trained",
-        "tokens", "seconds", "head",
+        "learner", "iteration", "arm", "parents", "adapter", "accepted", "reason", "accuracy",
+        "rows_trained", "tokens", "seconds", "made", "head",
     }  # fmt: skip
     assert set(base["accuracy"]) == {"name", "value", "low", "high", "n", "level"}
     assert (base["iteration"], base["accepted"], base["head"]) == (0, None, False)
