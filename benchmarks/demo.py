@@ -5,7 +5,8 @@
 
 Writes benchmarks/results/demo.json (or demo_control.json) and, without --control, the picture
 docs/demo.svg. Every figure is read from the run's own `--json` verbs and events; the wall clock and
-the peak memory are those of the whole process, imports included.
+the peak memory are those of the whole process, imports included. Runs of other seeds that are in
+the file stay there.
 """
 
 import argparse
@@ -113,6 +114,10 @@ def picture(runs: list[dict], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
+def _seed(run: dict) -> int:
+    return run["seed"]
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -126,9 +131,11 @@ def main() -> None:
         print(row(runs[-1]), flush=True)
     name = "demo_control" if given.control else "demo"
     machine = {"processor": platform.processor(), "cores": os.cpu_count()}
-    result = {"machine": machine, "command": sys.argv[1:], "runs": runs}
     (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    path = HERE / "results" / f"{name}.json"
+    known = json.loads(path.read_text())["runs"] if path.exists() else []
+    runs = sorted([*runs, *(r for r in known if r["seed"] not in given.seeds)], key=_seed)
+    path.write_text(json.dumps({"machine": machine, "runs": runs}, indent=1) + "\n")
     if not given.control:
         picture(runs, HERE.parent / "docs" / "demo.svg")
     if given.keep is None:

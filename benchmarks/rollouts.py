@@ -1,9 +1,10 @@
 """Rollouts per second: instar's engine against plain `generate`, same prompts, same number format.
 
-Both arms answer the same chain_sum prompts K times at temperature 1 with at most 32 new tokens, in
-one process, interleaved; only useful tokens count (up to and including the end of a turn). The
-share of the roofline is the engine's arithmetic (two operations per weight and useful token) over
-what a bf16 product of the model's largest layer reaches in the same process. The greedy check
+All arms answer the same chain_sum prompts K times at temperature 1 with at most 32 new tokens, in
+processes that take turns (instar's changes how memory is allocated, and must not do so for the
+others); only useful tokens count (up to and including the end of a turn).
+The share of the roofline is the engine's arithmetic (two operations per weight and useful token)
+over what a bf16 product of the model's largest layer reaches between the turns. The greedy check
 compares fp32 token by token with `generate`.
 
     python benchmarks/rollouts.py            # writes benchmarks/results/rollouts.json
@@ -12,11 +13,14 @@ compares fp32 token by token with `generate`.
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from instar import models
 from instar.acquisition.tasks.reasoning_gym import ReasoningGym
@@ -25,6 +29,7 @@ from instar.testing.fakes import context as fake_context
 from instar.types import Learner, Request, Sampling
 
 HERE = Path(__file__).parent
+ARMS = {"generate, 64 rows": 64, "generate, 256 rows": 256, "instar": None}  # rows in a batch
 NEW = 32
 OPTIONS = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2}
 
@@ -105,33 +110,72 @@ def on_smollm2():
     return replace(fake_context(), learner=learner, base=learner)
 
 
+def serve(arm: str, prompts: int, k: int) -> None:
+    """Be one arm: answer each line of standard input with one measurement."""
+    tasks = list(ReasoningGym(dataset="chain_sum", config=OPTIONS).load(prompts, 1))
+    if arm == "instar":
+        engine, context = TransformersEngine(model="smollm2"), on_smollm2()
+
+        def call(tasks) -> int:
+            return ours(engine, context, tasks, k)
+    else:
+        # Not by `models.load`, which changes how memory is allocated.
+        folder = models.resolve("smollm2")
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer.padding_side = "left"
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+
+        def call(tasks) -> int:
+            return naive(model, tokenizer, tasks, k, ARMS[arm])
+
+        tasks = tasks[: prompts // 4]  # the slow arms answer a quarter: the rate is what counts
+    call(tasks[:16])
+    for _ in sys.stdin:
+        print(timed(lambda: call(tasks)), flush=True)
+
+
+def measured(given) -> tuple[dict[str, list[float]], list[float], object]:
+    """Return the rates of each arm, the product's rates, and the model."""
+    words = ["--prompts", str(given.prompts), "--k", str(given.k)]
+    arms = {
+        arm: subprocess.Popen(
+            [sys.executable, __file__, "--arm", arm, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for arm in ARMS
+    }
+    model, _ = models.load("smollm2")
+    rates: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    peaks = []
+    for turn in range(given.repeat + 1):  # the first waits for the others' warm-up: not counted
+        peaks.append(ceiling(model))
+        for arm, process in arms.items():
+            print("go", file=process.stdin, flush=True)
+            rates[arm].append(float(process.stdout.readline()))
+            print(f"{turn} {arm}: {rates[arm][-1]:.0f} tokens/s", flush=True)
+    for process in arms.values():
+        process.stdin.close()
+        process.wait()
+    return {arm: found[1:] for arm, found in rates.items()}, peaks[1:], model
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--prompts", type=int, default=128)
     options.add_argument("--k", type=int, default=8)
     options.add_argument("--repeat", type=int, default=3)
+    options.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
     given = options.parse_args()
-    tasks = list(ReasoningGym(dataset="chain_sum", config=OPTIONS).load(given.prompts, 1))
-    model, tokenizer = models.load("smollm2")
-    tokenizer.padding_side = "left"
-    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    engine, context = TransformersEngine(model="smollm2"), on_smollm2()
-    part = tasks[: given.prompts // 4]  # the slow arms answer a quarter: the rate is what counts
-    arms = {
-        "generate, 64 rows": lambda: naive(model, tokenizer, part, given.k, 64),
-        "generate, 256 rows": lambda: naive(model, tokenizer, part, given.k, 256),
-        "instar": lambda: ours(engine, context, tasks, given.k),
-    }
-    naive(model, tokenizer, tasks[:8], given.k, 64), ours(engine, context, tasks[:8], given.k)
-    rates: dict[str, list[float]] = {name: [] for name in arms}
-    peaks = []
-    for _ in range(given.repeat):
-        peaks.append(ceiling(model))
-        for name, call in arms.items():
-            rates[name].append(timed(call))
-            print(f"{name}: {rates[name][-1]:.0f} tokens/s", flush=True)
+    if given.arm:
+        serve(given.arm, given.prompts, given.k)
+        return
+    rates, peaks, model = measured(given)
     middle = {name: statistics.median(found) for name, found in rates.items()}
     operations = 2 * model.num_parameters()
+    tasks = list(ReasoningGym(dataset="chain_sum", config=OPTIONS).load(32, 1))
     result = {
         "prompts": given.prompts,
         "k": given.k,
@@ -143,7 +187,7 @@ def main() -> None:
         "times_generate_256": middle["instar"] / middle["generate, 256 rows"],
         "product_gflops": [p / 1e9 for p in peaks],
         "share_of_roofline": middle["instar"] * operations / statistics.median(peaks),
-        "greedy_fp32": identical(tasks[:32]),
+        "greedy_fp32": identical(tasks),
     }
     (HERE / "results" / "rollouts.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps({k: v for k, v in result.items() if k != "tokens_per_second"}, indent=1))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,6 +89,8 @@ def load(base: str, dtype: str | None = None) -> tuple[Any, Any]:
 
     quiet()
     place, chosen = resolve(base), hardware()
+    if chosen.device == "cpu":
+        _keep_memory()
     try:
         tokenizer = AutoTokenizer.from_pretrained(place)
         model = AutoModelForCausalLM.from_pretrained(
@@ -147,6 +151,18 @@ def _torch() -> Any:
     except ImportError as error:
         raise MissingExtra("this needs torch: pip install 'instar[train]'") from error
     return torch
+
+
+def _keep_memory() -> None:
+    """Tell glibc's allocator to keep what is freed, for the next tensor of that size.
+
+    It gives blocks of megabytes back and takes them anew, page by page: a fifth of the time of
+    sampling with the embedded model. Other allocators are left alone.
+    """
+    change = getattr(ctypes.CDLL(None), "mallopt", None)
+    if sys.platform == "linux" and change is not None:
+        change(-3, 2**30)  # M_MMAP_THRESHOLD, bytes
+        change(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes
 
 
 def _processor_flags() -> set[str]:

@@ -93,9 +93,11 @@ class TransformersEngine:
             # Imported here: torch and transformers take seconds, and building an engine is free.
             from instar.engines.adapters import Weights
             from instar.engines.cache import ATTENTION
+            from instar.engines.fused import fuse
 
             model, tokenizer = models.load(self.model, None if self.dtype == "auto" else self.dtype)
             model.set_attn_implementation(ATTENTION)
+            fuse(model)
             self._loaded = _Loaded(
                 model=model,
                 tokenizer=tokenizer,

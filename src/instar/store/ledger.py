@@ -158,9 +158,9 @@ class SqliteLedger:
         return summed(self.contents())
 
     def _prepare(self) -> None:
+        self._db.execute(f"PRAGMA cache_size = -{CACHE}")
         if self._writable:
             self._db.execute(f"PRAGMA page_size = {PAGE}")
-            self._db.execute(f"PRAGMA cache_size = -{CACHE}")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             migrate(self._db, str(self._path))
