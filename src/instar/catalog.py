@@ -55,6 +55,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "reasoning_gym_score": (
             "instar.acquisition.feedback.environment.reasoning_gym:ReasoningGymScore"
         ),
+        "unit_tests": "instar.acquisition.feedback.environment.unit_tests:UnitTests",
         "vote_share": "instar.acquisition.feedback.model.vote_share:VoteShare",
     },
     "filter": {

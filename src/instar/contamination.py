@@ -1,4 +1,4 @@
-"""No training row may hold a held-out task: a filter the run puts before the recipe's own."""
+"""What no training row may be: filters that the run puts before the recipe's own."""
 
 from __future__ import annotations
 
@@ -21,3 +21,13 @@ class NotHeldOut:
         overlap = Overlap(self.heldout, context.train)
         found = [overlap.find(f"{e.task.prompt}\n{e.solution.text}") for e in batch]
         return [Decision(keep=f is None, reason=f or "no overlap") for f in found]
+
+
+@dataclass(frozen=True)
+class NotUnprotected:
+    """Drop everything: what was judged by code that ran without a sandbox may be forged."""
+
+    def select(self, batch: Sequence[Experience], context: Context, /) -> list[Decision]:
+        """Return one decision per experience."""
+        reason = "its code ran without a sandbox; --train-unprotected would keep it"
+        return [Decision(keep=False, reason=reason) for _ in batch]

@@ -5,6 +5,7 @@ The checker tells right from wrong, the updater changes the learner, the engine 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass, replace
 from typing import cast
@@ -26,6 +27,14 @@ FORMS = (
 )
 ROWS = 8  # experiences for the trial update; ours
 WORTHLESS = ("", "None", "null")
+IDLE = "    return None\n"  # the body of a function that solves nothing
+
+
+def executes_code(plan: Plan) -> bool:
+    """Say whether a component of the plan runs code that a model wrote."""
+    parts = (plan.proposer, plan.solver, *plan.assessors, *plan.correctors, *plan.filters)
+    inner = (p for part in (*parts, *plan.measures) for p in (part, *_parts(part, object)))
+    return any(getattr(p, "executes_code", False) for p in inner)
 
 
 def check_settings(plan: Plan) -> None:
@@ -48,15 +57,17 @@ def check_feedback(plan: Plan, context: Context) -> tuple[str, ...]:
     Raises:
         PreflightError: if an assessor cannot tell them apart.
     """
+    checkers = [a for m in plan.measures for a in _parts(m, Assessor)]
+    assessors = {fingerprint(a): a for a in (*plan.assessors, *checkers)}
     known = [t for t in context.train if t.reference]
+    if not known and (solved := next(filter(_solution, context.train), None)):
+        return tuple(_probe_code(cast("Assessor", a), solved, context) for a in assessors.values())
     if not known:
         return ("no training task has an answer, so the feedback was not probed",)
     right = known[0]
     wrong = next((t.reference for t in known if t.reference != right.reference), None)
     if wrong is None:
         return (f"every task has the answer {right.reference!r}: the feedback was not probed",)
-    checkers = [a for m in plan.measures for a in _parts(m, Assessor)]
-    assessors = {fingerprint(a): a for a in (*plan.assessors, *checkers)}
     return tuple(_probe(cast("Assessor", a), right, wrong, context) for a in assessors.values())
 
 
@@ -79,6 +90,26 @@ def _probe(assessor: Assessor, task: Task, wrong: str, context: Context) -> str:
         f"{name} cannot tell the right answer {task.reference!r} from the wrong {wrong!r} "
         f"for the task {task.prompt[:80]!r}"
     )
+
+
+def _solution(task: Task) -> str | None:
+    """Return the known solution of a code task, where it brings one as HumanEval does."""
+    fields = json.loads(task.material) if task.material else {}
+    found = fields.get("canonical_solution") if isinstance(fields, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _probe_code(assessor: Assessor, task: Task, context: Context) -> str:
+    """Judge the known solution of a task and a function that does nothing."""
+    name = type(assessor).__name__
+    batch = _experiences(task, (f"{task.prompt}{_solution(task)}", f"{task.prompt}{IDLE}"), context)
+    good, bad = (f.score for f in judge(assessor, batch, context))
+    if good is None or good <= (bad or 0):
+        raise PreflightError(
+            f"{name} gives the known solution of {task.name or task.id} the score {good}, and a "
+            f"function that does nothing {bad}"
+        )
+    return f"{name} tells the known solution of {task.name or task.id} from one that does nothing"
 
 
 def check_update(plan: Plan, context: Context) -> str:

@@ -9,7 +9,7 @@ it loads no torch; `None` as a score means "could not judge", never 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
@@ -20,9 +20,11 @@ from instar.events import Event
 from instar.types import (
     Completion,
     Decision,
+    Execution,
     Experience,
     Feedback,
     Learner,
+    Limits,
     Objective,
     Report,
     Request,
@@ -86,13 +88,59 @@ class Artefacts(Protocol):
         ...
 
 
+class Sandbox(Protocol):
+    """Where code that a model wrote is run, with nothing of the caller's in reach."""
+
+    @property
+    def workers(self) -> int:
+        """How many programs run at the same time."""
+        ...
+
+    @property
+    def level(self) -> str:
+        """The isolation that is in use."""
+        ...
+
+    def facts(self) -> tuple[str, ...]:
+        """Say which isolation is in use, and which stronger ones failed and why."""
+        ...
+
+    def run(
+        self,
+        program: str,
+        files: Mapping[str, str],
+        limits: Limits,
+        /,
+        *,
+        stdin: bytes = b"",
+        answer: Callable[[bytes], bytes | None] | None = None,
+        warm: Sequence[str] = (),
+    ) -> Execution:
+        """Run a Python program to its end; when this returns, nothing of it is left.
+
+        Args:
+            program: its text.
+            files: what lies in its scratch folder, by name.
+            limits: what it may use; beyond them it is killed.
+            stdin: what it reads.
+            answer: makes stdin go on: each line of standard output is given to it, and what it
+                returns is the next line of standard input; None kills the program.
+            warm: modules that are imported before the program starts, once for many programs.
+
+        Raises:
+            ComponentError: if no isolation holds on this machine, or it broke down.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What a component may use: the state of the run and its services.
 
     `train` and `gate` are the tasks of those splits; the sealed split is not in reach. `scratch` is
-    a folder for temporary files; `verified` is what the filters kept in the last iteration. Time,
-    paths and randomness come from here, never from globals.
+    a folder for temporary files; `verified` is what the filters kept in the last iteration;
+    `sandbox` is there if a component of the run has `executes_code = True`. Time, paths and
+    randomness come from here, never from globals.
     """
 
     objective: Objective
@@ -105,6 +153,7 @@ class Context:
     train: tuple[Task, ...] = ()
     gate: tuple[Task, ...] = ()
     verified: tuple[Experience, ...] = ()
+    sandbox: Sandbox | None = None
     seed: int = 0
     iteration: int = 1
     iterations: int = 1

@@ -9,11 +9,11 @@ from pathlib import Path
 from instar import cycle, preflight, steps
 from instar.acquisition.tasks.splits import split
 from instar.build import fingerprint
-from instar.contamination import NotHeldOut
+from instar.contamination import NotHeldOut, NotUnprotected
 from instar.errors import DataError
 from instar.evaluation.gate import compare
 from instar.events import Event, IterationEnded, IterationStarted, Measured, Note, RunStarted
-from instar.protocols import Artefacts, Context, Engine, Forecast, Ledger
+from instar.protocols import Artefacts, Context, Engine, Filter, Forecast, Ledger, Sandbox
 from instar.recipe import Plan
 from instar.recorder import BudgetSpent, Recorder
 from instar.types import Learner, Opening, Placed, Report, Score, Task, Trained
@@ -23,7 +23,7 @@ RESERVE = 1.15  # an iteration is begun if this many times the last one's cost i
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """What a run is wired to."""
+    """What a run is wired to; `train_unprotected` is for a sandbox that isolates nothing."""
 
     ledger: Ledger
     artefacts: Artefacts
@@ -31,6 +31,8 @@ class Services:
     emit: Callable[[Event], None]
     directory: Path
     scratch: Path
+    sandbox: Sandbox | None = None
+    train_unprotected: bool = False
     spent: float = 0.0
     resumed: bool = False
 
@@ -54,7 +56,7 @@ def run(plan: Plan, services: Services) -> Result:
     """
     once = Recorder(services.ledger, services.emit, plan.budget, services.spent)
     plan, context, placed = prepare(plan, services, once)
-    services.emit(_started(plan, services, placed))
+    services.emit(_started(plan, services, context, placed))
     prove(plan, context, once)
     before = steps.evaluate(plan, context.base, context, once)
     services.emit(Measured(iteration=0, arm="method", report=before))
@@ -70,6 +72,10 @@ def prepare(
 ) -> tuple[Plan, Context, tuple[Placed, ...]]:
     """Check the settings, place the tasks, and guard the plan against held-out tasks."""
     preflight.check_settings(plan)
+    sandbox = services.sandbox if preflight.executes_code(plan) else None
+    guards: tuple[Filter, ...] = ()
+    if sandbox is not None and sandbox.level == "none" and not services.train_unprotected:
+        guards = (NotUnprotected(),)
     placed = _split(plan, once)
     heldout = (*_tasks(placed, "gate"), *_tasks(placed, "sealed"))
     base = Learner(base=plan.model, prompt=plan.prompt)
@@ -82,12 +88,14 @@ def prepare(
         artefacts=services.artefacts,
         emit=once.emit,
         scratch=services.scratch,
+        sandbox=sandbox,
         train=_tasks(placed, "train"),
         gate=_tasks(placed, "gate"),
         seed=plan.seed,
         iterations=plan.iterations,
     )
-    return replace(plan, filters=(NotHeldOut(heldout), *plan.filters)), context, placed
+    guards = (*guards, NotHeldOut(heldout))
+    return replace(plan, filters=(*guards, *plan.filters)), context, placed
 
 
 def prove(plan: Plan, context: Context, once: Recorder) -> tuple[str, ...]:
@@ -258,18 +266,21 @@ def _points(value: float) -> str:
     return f"{100 * value:+.1f}"
 
 
-def _started(plan: Plan, services: Services, placed: tuple[Placed, ...]) -> RunStarted:
+def _started(
+    plan: Plan, services: Services, context: Context, placed: tuple[Placed, ...]
+) -> RunStarted:
     sizes = {name: len(_tasks(placed, name)) for name in ("train", "gate", "sealed")}
     counted = ", ".join(f"{n} {name}" for name, n in sizes.items())
     gate = plan.gate
     forecast = (
         (gate.before_run(sizes["gate"], plan.iterations),) if isinstance(gate, Forecast) else ()
     )
+    isolation = context.sandbox.facts() if context.sandbox else ()
     return RunStarted(
         recipe=plan.name,
         model=plan.model,
         directory=str(services.directory),
         iterations=plan.iterations,
         resumed=services.resumed,
-        facts=(f"tasks: {counted}", *services.engine.facts(), *forecast),
+        facts=(f"tasks: {counted}", *services.engine.facts(), *isolation, *forecast),
     )

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from instar import yaml
+from instar import preflight, yaml
 from instar.engines.openai import OpenAIEngine
 from instar.engines.transformers import TransformersEngine
+from instar.environments.sandbox.sandbox import IsolatedSandbox
 from instar.errors import ComponentError, InstarError, Interrupted, UsageError
 from instar.events import Event, Note, RunEnded
 from instar.protocols import Engine
@@ -35,17 +36,36 @@ def engine_for(model: str, base_url: str | None) -> Engine:
     return TransformersEngine(model=model)
 
 
-def start(recipe: Recipe, directory: Path, emit: Callable[[Event], None]) -> Result:
+def start(
+    recipe: Recipe,
+    directory: Path,
+    emit: Callable[[Event], None],
+    sandbox: str | None = None,
+    train_unprotected: bool = False,
+) -> Result:
     """Make the run folder and run the recipe in it.
+
+    Args:
+        recipe: what to run.
+        directory: the run folder, which must not be there.
+        emit: told what happens.
+        sandbox: the one isolation to use for code a model wrote, `none` for no isolation;
+            without it, the strongest that holds.
+        train_unprotected: train on what was judged without isolation.
 
     Raises:
         InstarError: after the end was told to `emit`.
     """
     plan(recipe)  # a recipe that cannot be built leaves no folder behind
+    _sandbox(sandbox)
     folder = RunFolder.create(directory)
     folder.recipe.write_text(yaml.dump(dict(recipe.data)), encoding="utf-8")
     with folder.open_for_writing() as ledger:
         ledger.set_meta("recipe_folder", str(recipe.folder))
+        if sandbox is not None:
+            ledger.set_meta("sandbox_asked", sandbox)
+        if train_unprotected:
+            ledger.set_meta("train_unprotected", "yes")
     return resume(directory, emit)
 
 
@@ -62,6 +82,9 @@ def resume(directory: Path, emit: Callable[[Event], None]) -> Result:
 
         made = plan(recipe)
         spent = ledger.seconds()
+        sandbox = _sandbox(ledger.get_meta("sandbox_asked"))
+        if preflight.executes_code(made):
+            ledger.set_meta("sandbox", sandbox.level)
         services = Services(
             ledger=ledger,
             artefacts=folder.artefacts,
@@ -69,10 +92,19 @@ def resume(directory: Path, emit: Callable[[Event], None]) -> Result:
             emit=tell,
             directory=directory,
             scratch=folder.scratch,
+            sandbox=sandbox,
+            train_unprotected=ledger.get_meta("train_unprotected") is not None,
             spent=spent,
             resumed=spent > 0,
         )
-        return _finish(made, services)
+        try:
+            return _finish(made, services)
+        finally:
+            sandbox.close()
+
+
+def _sandbox(asked: str | None) -> IsolatedSandbox:
+    return IsolatedSandbox() if asked is None else IsolatedSandbox((asked,))
 
 
 def recorded(folder: RunFolder, recipe_folder: str | None) -> Recipe:
@@ -97,6 +129,7 @@ def preflight_only(made: Plan) -> tuple[str, ...]:
                 emit=lambda event: None,
                 directory=folder.path,
                 scratch=folder.scratch,
+                sandbox=IsolatedSandbox(),
             )
             once = Recorder(ledger, services.emit, None, 0.0)
             guarded, context, _ = prepare(made, services, once)

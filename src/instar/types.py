@@ -333,3 +333,39 @@ def tokens_of(row: Row) -> int:
     if isinstance(row, Experience):
         return row.solution.tokens
     return sum(o.tokens for o in row.outcomes) if isinstance(row, Report) else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a program may use; `wall` and `cpu` in seconds, `memory`, `output` and `disk` in bytes.
+
+    `memory` is beyond what the interpreter itself has mapped; `output` is that of each standard
+    stream; `disk` bounds the scratch folder and any file in it, `files` how many are in it;
+    `handles` how many files are open at once. There is always one process, with threads.
+    """
+
+    wall: float = 10.0
+    cpu: int = 5
+    memory: int = 256 * 2**20
+    output: int = 2**20
+    disk: int = 64 * 2**20
+    files: int = 256
+    handles: int = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How a program ended, and what it wrote.
+
+    `ended` is `exit` (by itself, with `code`), `signal` (`code` is its negative number), `timeout`,
+    `output` or `disk` (killed for too much of it), or `refused` (it stopped answering in turn).
+    What it wrote is bytes of hostile make; `seconds` is wall-clock time, `cpu` processor time.
+    """
+
+    ended: str
+    code: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+    cpu: float
+    memory: int = 0

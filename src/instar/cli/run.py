@@ -29,6 +29,13 @@ def command(
         Path | None, typer.Option("--dir", help="Run folder; default runs/RECIPE-N.")
     ] = None,
     budget: Annotated[str | None, typer.Option(help="5m, 1h30m or 200k-tokens.")] = None,
+    sandbox: Annotated[
+        str | None,
+        typer.Option(help="Isolation for model-written code: bwrap, landlock, wasi; none is NONE."),
+    ] = None,
+    train_unprotected: Annotated[
+        bool, typer.Option(help="With --sandbox none: train on what was judged unprotected.")
+    ] = False,
     control: Annotated[
         str | None, typer.Option(help="`random`: train a rival on unfiltered samples.")
     ] = None,
@@ -50,7 +57,8 @@ def command(
     }
     read = load(recipe, settings(given, tasks, setting or []))
     with Console() as console:
-        result = start(read, directory or _free(read.name), console)
+        place = directory or _free(read.name)
+        result = start(read, place, console, sandbox, train_unprotected)
     raise typer.Exit(0 if result.improved else NOT_IMPROVED)
 
 

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from instar.events import Progress
-from instar.protocols import Context, Engine
+from instar.protocols import Context, Engine, Sandbox
 from instar.types import (
     Completion,
     Experience,
@@ -191,7 +191,9 @@ def _place() -> Path:
     return Path(tempfile.mkdtemp(dir=_temporary().name))
 
 
-def context(scratch: Path | None = None, engine: Engine | None = None) -> Context:
+def context(
+    scratch: Path | None = None, engine: Engine | None = None, sandbox: Sandbox | None = None
+) -> Context:
     """Return a context with twelve training and twelve gate tasks and a scripted engine.
 
     Without `scratch`, files go to a folder that is removed when the process ends.
@@ -206,6 +208,7 @@ def context(scratch: Path | None = None, engine: Engine | None = None) -> Contex
         artefacts=FolderOfArtefacts(place / "artefacts"),
         emit=lambda event: None,
         scratch=place,
+        sandbox=sandbox,
         train=tasks(12),
         gate=tasks(12, first=100),
         iterations=3,

@@ -1,0 +1,1 @@
+"""What answers back: the sandbox that runs code a model wrote."""

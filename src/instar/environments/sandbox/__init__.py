@@ -1,0 +1,1 @@
+"""Running code a model wrote, without giving it anything else."""

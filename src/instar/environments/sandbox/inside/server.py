@@ -1,0 +1,158 @@
+"""A warm interpreter that forks one process per program, and says how each of them ended.
+
+It answers one request at a time on a socket: a request is a line of JSON with four file handles
+(the program, and its standard streams); a byte sent while a program runs kills it. It holds nothing
+worth reading, and its children take everything from themselves before the program's first line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+from typing import Any
+
+from instar.environments.sandbox.inside import landlock, seccomp
+from instar.environments.sandbox.inside.program import execute
+
+MOUNTED = "/sandbox"  # where the scratch folder is mounted, in a mount namespace of its own
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+BROKEN = 125  # exit status of a child that could not be isolated
+
+_PRIVATE, _TMPFS = 0x44000, 0x6  # MS_REC|MS_PRIVATE; MS_NOSUID|MS_NODEV
+_NEW_MOUNTS = 0x20000
+
+
+def serve(handle: int, level: str, readable: list[str], warm: list[str]) -> None:
+    """Answer requests until the other end is closed.
+
+    Args:
+        handle: the socket.
+        level: `bwrap` (namespaces are made, each program gets a mounted scratch folder),
+            `landlock`, or `none` (limits alone).
+        readable: folders of the interpreter.
+        warm: modules imported now, so that programs find them loaded.
+    """
+    for name in warm:
+        importlib.import_module(name)
+    libc = ctypes.CDLL(None, use_errno=True)
+    with socket.socket(fileno=handle) as link:
+        link.send(b"ready")
+        while True:
+            message, handles, _, _ = socket.recv_fds(link, 1 << 16, 4)
+            if not message:
+                return
+            pid = os.fork()
+            if pid == 0:
+                _become(libc, level, readable, json.loads(message), handles)
+            for each in handles:
+                os.close(each)
+            _watch(link, pid)
+
+
+def _watch(link: socket.socket, pid: int) -> None:
+    """Wait for the child's end, or for word to kill it; say how it ended."""
+    watched = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(link, select.POLLIN)
+    poll.register(watched, select.POLLIN)
+    while True:
+        ready = [found for found, _ in poll.poll()]
+        if watched in ready:
+            break
+        link.recv(1)
+        os.kill(pid, signal.SIGKILL)
+        poll.unregister(link)
+    os.close(watched)
+    _, status, used = os.wait4(pid, 0)
+    ended = {
+        "code": os.waitstatus_to_exitcode(status),
+        "cpu": used.ru_utime + used.ru_stime,
+        "memory": used.ru_maxrss * 1024,
+    }
+    link.send(json.dumps(ended).encode())
+
+
+def _become(
+    libc: ctypes.CDLL, level: str, readable: list[str], asked: dict[str, Any], handles: list[int]
+) -> None:
+    """Be the program: take everything away, then run it. Does not return."""
+    try:
+        libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: not to outlive the server
+        for place, each in enumerate(handles[1:]):
+            os.dup2(each, place)
+        with open(handles[0], "rb") as file:
+            given = json.loads(file.read())
+        os.closerange(3, 4096)
+        limits = asked["limits"]
+        scratch = _scratch(libc, level, asked["scratch"], limits)
+        for name, text in given["files"].items():
+            with open(os.path.join(scratch, name), "wb") as file:
+                file.write(text.encode("utf-8", "surrogateescape"))
+        _limit(limits)
+        _drop(libc, level)
+        mounted = level == "bwrap"
+        if level == "landlock" or (mounted and landlock.abi(libc)):
+            landlock.restrict(libc, readable, scratch, DEVICES, folders=mounted)
+        if level != "none":
+            seccomp.install(libc, os.getpid())
+    except BaseException as error:  # nothing may run half isolated
+        os.write(2, f"{type(error).__name__}: {error}".encode())
+        os._exit(BROKEN)
+    execute(given["program"])
+
+
+def _scratch(libc: ctypes.CDLL, level: str, folder: str, limits: dict[str, int]) -> str:
+    """Enter the scratch folder: a file system of its own where there is a mount namespace."""
+    if level == "bwrap":
+        options = f"size={limits['disk']},nr_inodes={limits['files']},mode=0700"
+        _done(libc.unshare(_NEW_MOUNTS), "unshare")
+        _done(libc.mount(b"none", b"/", None, _PRIVATE, None), "mount")
+        where = MOUNTED.encode()
+        _done(libc.mount(b"tmpfs", where, b"tmpfs", _TMPFS, options.encode()), "mount tmpfs")
+        folder = MOUNTED
+    os.chdir(folder)
+    return folder
+
+
+def _limit(limits: dict[str, int]) -> None:
+    """Set what one process may use; it is the only one there will be."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        mapped = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    cpu = limits["cpu"]
+    for what, most in (
+        (resource.RLIMIT_AS, mapped + limits["memory"]),
+        (resource.RLIMIT_CPU, cpu),
+        (resource.RLIMIT_FSIZE, limits["disk"]),
+        (resource.RLIMIT_NOFILE, limits["handles"]),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+    ):
+        with contextlib.suppress(ValueError):  # an outer limit is lower already
+            resource.setrlimit(what, (most, most))
+
+
+def _drop(libc: ctypes.CDLL, level: str) -> None:
+    """Give up every capability, for ever.
+
+    The user stays: another one may not be able to read the interpreter (under a home folder), and
+    root without capabilities, behind Landlock and the filter, is a user like any other.
+    """
+    if level != "none":
+        libc.prctl(47, 4, 0, 0, 0)  # PR_CAP_AMBIENT, clear all
+        header, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        _done(libc.capset(header, nothing), "capset")
+    _done(libc.prctl(38, 1, 0, 0, 0), "no_new_privs")
+
+
+def _done(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")

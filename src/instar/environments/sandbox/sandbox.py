@@ -1,0 +1,130 @@
+"""The sandbox of a run: the strongest isolation that holds here, and warm interpreters in it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+from instar.environments.sandbox.backends import MISSING, ORDER, launch
+from instar.environments.sandbox.canaries import leaks
+from instar.environments.sandbox.zygote import Answer, Launch, Zygote
+from instar.errors import ComponentError, UsageError
+from instar.types import Execution, Limits
+
+NONE = "none"
+
+
+class IsolatedSandbox:
+    """A `protocols.Sandbox`; chooses its isolation when first used, by trying to break it.
+
+    Args:
+        backends: what may be used, the first that holds is; `none` is no isolation at all.
+        workers: programs that run at the same time; by default two per core, since a program and
+            its tests are two that wait for each other.
+
+    Raises:
+        ComponentError: at first use, if nothing holds; it says what failed and what to install.
+    """
+
+    def __init__(self, backends: Sequence[str] = ORDER, workers: int | None = None) -> None:
+        odd = [b for b in backends if b not in (*ORDER, NONE)]
+        if odd:
+            raise UsageError(f"there is no sandbox {odd[0]!r}; known are {', '.join(ORDER)}")
+        self._backends = tuple(backends)
+        self.workers = workers or 2 * (os.cpu_count() or 1)
+        self._launch: Launch | None = None
+        self._failed: list[str] = []
+        self._idle: dict[tuple[str, ...], queue.SimpleQueue[Zygote]] = {}
+        self._lock = threading.Lock()
+        # bwrap dies with the thread that started it, so one thread starts all of them.
+        self._starter = ThreadPoolExecutor(1)
+
+    @property
+    def level(self) -> str:
+        """The isolation in use."""
+        return self._chosen().level
+
+    def facts(self) -> tuple[str, ...]:
+        """Say which isolation is in use, and what stronger one failed and why."""
+        level = self.level
+        told = f"sandbox: {level}" if level != NONE else "sandbox: NONE, code runs unprotected"
+        return (told + "".join(f" ({why})" for why in self._failed),)
+
+    def run(
+        self,
+        program: str,
+        files: Mapping[str, str],
+        limits: Limits,
+        /,
+        *,
+        stdin: bytes = b"",
+        answer: Answer | None = None,
+        warm: Sequence[str] = (),
+    ) -> Execution:
+        """Run a program; see `protocols.Sandbox`."""
+        self._chosen()
+        with self._zygote(tuple(warm)) as zygote:
+            return zygote.run(program, files, limits, stdin, answer)
+
+    def close(self) -> None:
+        """End all interpreters."""
+        with self._lock:
+            idle, self._idle = self._idle, {}
+        for waiting in idle.values():
+            while not waiting.empty():
+                waiting.get().close()
+        self._starter.shutdown()
+
+    def _chosen(self) -> Launch:
+        with self._lock:
+            if self._launch is None:
+                self._launch = self._choose()
+            return self._launch
+
+    def _choose(self) -> Launch:
+        for backend in self._backends:
+            try:
+                made = launch(backend)
+                zygote = self._start(made)
+            except ComponentError as error:
+                self._failed.append(f"{backend}: {error}")
+                continue
+            found = [] if backend == NONE else leaks(partial(_plain, zygote))
+            if not found:
+                self._idle[()] = queue.SimpleQueue()
+                self._idle[()].put(zygote)
+                return made
+            zygote.close()
+            self._failed.append(f"{backend} does not stop: {', '.join(found)}")
+        wanted = "; or ".join(MISSING[b] for b in self._backends if b in MISSING)
+        raise ComponentError(
+            f"no sandbox holds on this machine ({'; '.join(self._failed)}): {wanted}"
+        )
+
+    def _start(self, made: Launch, warm: tuple[str, ...] = ()) -> Zygote:
+        return self._starter.submit(Zygote, made, warm).result()
+
+    @contextmanager
+    def _zygote(self, warm: tuple[str, ...]) -> Iterator[Zygote]:
+        """Lend a warm interpreter; one that failed is not used again."""
+        with self._lock:
+            idle = self._idle.setdefault(warm, queue.SimpleQueue())
+        try:
+            zygote = idle.get_nowait()
+        except queue.Empty:
+            zygote = self._start(self._chosen(), warm)
+        try:
+            yield zygote
+        except BaseException:
+            zygote.close()
+            raise
+        idle.put(zygote)
+
+
+def _plain(zygote: Zygote, program: str, limits: Limits) -> Execution:
+    return zygote.run(program, {}, limits)

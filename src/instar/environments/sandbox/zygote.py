@@ -1,0 +1,331 @@
+"""One warm interpreter behind an isolation, and the programs it runs, one at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import instar
+from instar.errors import ComponentError
+from instar.types import Execution, Limits
+
+START = 30.0  # seconds a warm interpreter may take to import what it is to keep loaded; ours
+GRACE = 5.0  # seconds from the kill to the word that the process is gone; ours
+TICK = 0.02  # seconds between looks at the scratch folder; ours
+CHUNK = 1 << 16  # bytes
+
+Answer = Callable[[bytes], bytes | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """How an interpreter is started behind an isolation.
+
+    `before` is what stands before the interpreter on the command line; `level` is what
+    `inside.server.serve` does; `readable` are the folders a program may read.
+    """
+
+    level: str
+    before: tuple[str, ...]
+    interpreter: str
+    readable: tuple[str, ...]
+
+
+class Zygote:
+    """A warm interpreter; `run` is for one thread at a time.
+
+    Raises:
+        ComponentError: if it does not start, with what it said.
+    """
+
+    def __init__(self, launch: Launch, warm: Sequence[str] = ()) -> None:
+        self._launch = launch
+        self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        source = str(Path(instar.__file__).parent.parent)
+        start = (
+            f"import sys; sys.path.append({source!r}); "
+            "from instar.environments.sandbox.inside.server import serve; "
+            f"sys.path.remove({source!r}) if {not _installed(source)} else None; "
+            f"serve({theirs.fileno()}, {launch.level!r}, {list(launch.readable)!r}, {list(warm)!r})"
+        )
+        with theirs:
+            self._process = subprocess.Popen(
+                [*launch.before, launch.interpreter, "-I", "-B", "-c", start],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=_environment(),
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+                cwd="/",
+            )
+        if not self._heard(START):
+            self.close()
+            assert self._process.stderr is not None
+            told = self._process.stderr.read(2000).decode("utf-8", "replace").strip()
+            raise ComponentError(f"{launch.level}: {' '.join(told.split()) or 'it did not start'}")
+
+    def run(
+        self,
+        program: str,
+        files: Mapping[str, str],
+        limits: Limits,
+        stdin: bytes = b"",
+        answer: Answer | None = None,
+    ) -> Execution:
+        """Run one program to its end; see `protocols.Sandbox`.
+
+        Raises:
+            ComponentError: if the interpreter itself is gone; start another one.
+        """
+        for name in files:
+            if not name or "/" in name or "\0" in name or name in (".", ".."):
+                raise ValueError(f"{name!r} is not the name of a file")
+        scratch = Path(tempfile.mkdtemp(prefix="instar-sandbox-"))
+        try:
+            with _Streams(program, files) as streams:
+                request = {
+                    "limits": {
+                        "memory": limits.memory,
+                        "cpu": limits.cpu,
+                        "disk": limits.disk,
+                        "files": limits.files,
+                        "handles": limits.handles,
+                    },
+                    "scratch": str(scratch),
+                }
+                try:
+                    theirs = streams.theirs()
+                    socket.send_fds(self._link, [json.dumps(request).encode()], theirs)
+                except OSError as error:
+                    raise ComponentError(f"the sandbox is gone: {error}") from error
+                streams.close_theirs()
+                return self._follow(streams, limits, _Talk(limits.output, stdin, answer), scratch)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def close(self) -> None:
+        """End the interpreter and whatever it runs."""
+        self._link.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _follow(self, streams: _Streams, limits: Limits, talk: _Talk, scratch: Path) -> Execution:
+        """Feed and read the program until it is dead; kill it when it goes beyond its limits."""
+        started = time.monotonic()
+        ended: str | None = None
+        poll = select.poll()
+        for handle in (self._link.fileno(), streams.stdout, streams.stderr):
+            poll.register(handle, select.POLLIN)
+        while True:
+            spent = time.monotonic() - started
+            if ended is None:
+                beyond = "timeout" if spent >= limits.wall else None
+                beyond = beyond or talk.beyond or _too_much(scratch, limits)
+                if beyond is not None:
+                    ended = self._kill(beyond)
+            elif spent > limits.wall + GRACE:
+                raise ComponentError("the sandbox does not answer")
+            if talk.starts_feeding():
+                poll.register(streams.stdin, select.POLLOUT)
+            ready = {n for n, _ in poll.poll(1000 * TICK)}
+            self._exchange(streams, talk, poll, ready)
+            if self._link.fileno() in ready:
+                return self._end(talk, streams, ended, time.monotonic() - started)
+
+    def _exchange(self, streams: _Streams, talk: _Talk, poll: select.poll, ready: set[int]) -> None:
+        """Move what can be moved now, in both directions."""
+        if streams.stdin in ready and talk.feed(streams.stdin):
+            poll.unregister(streams.stdin)
+            if talk.answer is None:
+                streams.close_stdin()
+        for place, handle in enumerate((streams.stdout, streams.stderr)):
+            if handle in ready and not talk.read(place, handle):
+                poll.unregister(handle)
+
+    def _kill(self, why: str) -> str:
+        with contextlib.suppress(OSError):
+            self._link.send(b"k")
+        return why
+
+    def _end(self, talk: _Talk, streams: _Streams, ended: str | None, seconds: float) -> Execution:
+        try:
+            message = self._link.recv(CHUNK)
+        except OSError:
+            message = b""
+        if not message:
+            raise ComponentError("the sandbox is gone")
+        told = json.loads(message)
+        for place, stream in enumerate((streams.stdout, streams.stderr)):
+            while talk.read(place, stream):
+                pass
+        code = int(told["code"])
+        return Execution(
+            ended=ended or talk.beyond or ("exit" if code >= 0 else "signal"),
+            code=code,
+            stdout=bytes(talk.output[0][: talk.most]),
+            stderr=bytes(talk.output[1][: talk.most]),
+            seconds=seconds,
+            cpu=told["cpu"],
+            memory=told["memory"],
+        )
+
+    def _heard(self, seconds: float) -> bool:
+        ready, _, _ = select.select([self._link], [], [], seconds)
+        try:
+            return bool(ready) and self._link.recv(16) == b"ready"
+        except OSError:
+            return False
+
+
+@dataclass
+class _Talk:
+    """What goes to a program and comes from it, and whether that is too much."""
+
+    most: int
+    stdin: bytes
+    answer: Answer | None
+    feeding: bool = False
+    beyond: str | None = None
+    output: tuple[bytearray, bytearray] = field(default_factory=lambda: (bytearray(), bytearray()))
+    _read: int = 0
+
+    def __post_init__(self) -> None:
+        self.pending = self.answer is None or bool(self.stdin)
+
+    def starts_feeding(self) -> bool:
+        """Say, once, that there is something to write."""
+        starts = self.pending and not self.feeding
+        self.feeding = self.pending
+        return starts
+
+    def feed(self, handle: int) -> bool:
+        """Write what the program has not got yet; say whether that was all of it."""
+        try:
+            written = os.write(handle, self.stdin[:CHUNK]) if self.stdin else 0
+        except BlockingIOError:
+            return False
+        except OSError:  # it closed its input
+            self.stdin, written = b"", 0
+        self.stdin = self.stdin[written:]
+        if self.stdin:
+            return False
+        self.pending = self.feeding = False
+        return True
+
+    def read(self, place: int, handle: int) -> bool:
+        """Take what the program wrote; say whether there may be more."""
+        try:
+            data = os.read(handle, CHUNK)
+        except BlockingIOError:
+            return False
+        if not data:
+            return False
+        got = self.output[place]
+        got += data[: max(0, self.most + 1 - len(got))]
+        if len(got) > self.most:
+            self.beyond = "output"
+        elif place == 0 and self.answer is not None:
+            self._answer_lines()
+        return True
+
+    def _answer_lines(self) -> None:
+        """Answer every whole line there is: the program asks one question at a time."""
+        assert self.answer is not None
+        while (end := self.output[0].find(b"\n", self._read)) >= 0:
+            line = bytes(self.output[0][self._read : end])
+            self._read = end + 1
+            reply = self.answer(line)
+            if reply is None:
+                self.beyond = "refused"
+                return
+            self.stdin += reply + b"\n"
+            self.pending = True
+
+
+class _Streams:
+    """The handles of one run: ours stay open until the end, theirs until they are sent."""
+
+    def __init__(self, program: str, files: Mapping[str, str]) -> None:
+        self._open: set[int] = set()
+        text = json.dumps({"program": program, "files": dict(files)})
+        self._given = self._keep(os.memfd_create("program", os.MFD_CLOEXEC))
+        _write_all(self._given, text.encode("ascii"))
+        os.lseek(self._given, 0, os.SEEK_SET)
+        their_in, self.stdin = map(self._keep, os.pipe2(os.O_CLOEXEC))
+        self.stdout, their_out = map(self._keep, os.pipe2(os.O_CLOEXEC))
+        self.stderr, their_err = map(self._keep, os.pipe2(os.O_CLOEXEC))
+        for handle in (self.stdin, self.stdout, self.stderr):
+            os.set_blocking(handle, False)
+        self._theirs = [self._given, their_in, their_out, their_err]
+
+    def __enter__(self) -> _Streams:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in list(self._open):
+            self._close(handle)
+
+    def theirs(self) -> list[int]:
+        """Return the handles to send: the program and its standard streams."""
+        return self._theirs
+
+    def close_theirs(self) -> None:
+        """Close our copies of what was sent."""
+        for handle in self._theirs:
+            self._close(handle)
+
+    def close_stdin(self) -> None:
+        """Tell the program that its input ends here."""
+        self._close(self.stdin)
+
+    def _keep(self, handle: int) -> int:
+        self._open.add(handle)
+        return handle
+
+    def _close(self, handle: int) -> None:
+        if handle in self._open:
+            self._open.remove(handle)
+            os.close(handle)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def _too_much(scratch: Path, limits: Limits) -> str | None:
+    """Say whether the scratch folder on our side holds more than it may."""
+    try:
+        with os.scandir(scratch) as found:
+            entries = list(found)
+        total = sum(e.stat(follow_symlinks=False).st_size for e in entries)
+    except OSError:
+        return None
+    return "disk" if len(entries) > limits.files or total > limits.disk else None
+
+
+def _environment() -> dict[str, str]:
+    """Return all that is in a program's environment: nothing of ours."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": "/nonexistent",
+        "LANG": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def _installed(source: str) -> bool:
+    return Path(source).name in ("site-packages", "dist-packages")
