@@ -46,15 +46,25 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "source": {
         "jsonl": "instar.acquisition.tasks.jsonl:Jsonl",
         "hf_dataset": "instar.acquisition.tasks.hf_dataset:HfDataset",
+        "human_eval": "instar.acquisition.tasks.human_eval:HumanEval",
         "reasoning_gym": "instar.acquisition.tasks.reasoning_gym:ReasoningGym",
     },
-    "proposer": {"fixed_set": "instar.acquisition.tasks.fixed_set:FixedSet"},
+    "proposer": {
+        "fixed_set": "instar.acquisition.tasks.fixed_set:FixedSet",
+        "code_problems": "instar.acquisition.tasks.code_problems:CodeProblems",
+    },
     "solver": {"sample": "instar.acquisition.solutions.sample:Sample"},
     "assessor": {
         "answer_match": "instar.acquisition.feedback.environment.answer_match:AnswerMatch",
         "reasoning_gym_score": (
             "instar.acquisition.feedback.environment.reasoning_gym:ReasoningGymScore"
         ),
+        "block_trace": "instar.acquisition.feedback.environment.block_trace:BlockTrace",
+        "exec_agreement": "instar.acquisition.feedback.environment.exec_agreement:ExecAgreement",
+        "interpreter_error": (
+            "instar.acquisition.feedback.environment.interpreter_error:InterpreterError"
+        ),
+        "mutants_killed": "instar.acquisition.feedback.environment.mutants_killed:MutantsKilled",
         "unit_tests": "instar.acquisition.feedback.environment.unit_tests:UnitTests",
         "vote_share": "instar.acquisition.feedback.model.vote_share:VoteShare",
     },
@@ -66,7 +76,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "no_hint_leak": "instar.refinement.filtering.metric_free:NoHintLeak",
         "random_sample": "instar.refinement.filtering.metric_free:RandomSample",
     },
-    "corrector": {"rationalise": "instar.refinement.correcting.rationalise:Rationalise"},
+    "corrector": {
+        "rationalise": "instar.refinement.correcting.rationalise:Rationalise",
+        "regenerate_from_error": (
+            "instar.refinement.correcting.regenerate_from_error:RegenerateFromError"
+        ),
+    },
     "updater": {"in_weight": "instar.updating.in_weight.updater:InWeight"},
     "trainer": {"sft": "instar.updating.in_weight.sft:Sft"},
     "measure": {

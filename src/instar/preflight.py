@@ -32,7 +32,14 @@ IDLE = "    return None\n"  # the body of a function that solves nothing
 
 def executes_code(plan: Plan) -> bool:
     """Say whether a component of the plan runs code that a model wrote."""
-    parts = (plan.proposer, plan.solver, *plan.assessors, *plan.correctors, *plan.filters)
+    parts = (
+        plan.source,
+        plan.proposer,
+        plan.solver,
+        *plan.assessors,
+        *plan.correctors,
+        *plan.filters,
+    )
     inner = (p for part in (*parts, *plan.measures) for p in (part, *_parts(part, object)))
     return any(getattr(p, "executes_code", False) for p in inner)
 

@@ -52,8 +52,9 @@ class ReasoningGym:
 
     `material` holds the item as the library's scorer needs it. `seed` fixes the items; without it
     they follow the run's seed. Some generators also depend on PYTHONHASHSEED, which does not
-    matter: items are made once and stored by the run, never made again. Data sets whose scorer or
-    generator executes code it was given are refused, there being no sandbox.
+    matter: items are made once and stored by the run, never made again. `codeio`, whose generator
+    executes code, is refused. Nine data sets are scored by evaluating the answer: the run needs a
+    sandbox for them.
     """
 
     dataset: str
@@ -62,11 +63,6 @@ class ReasoningGym:
 
     def __post_init__(self) -> None:
         """Refuse what is unsafe, and options that are not the data set's own."""
-        if self.dataset in EXECUTES_ANSWERS:
-            raise DataError(
-                f"{self._name}: its scorer runs the model's answer as Python, "
-                "which is refused without a sandbox"
-            )
         if self.dataset == "codeio":
             raise DataError(f"{self._name}: it runs code to make items, refused without a sandbox")
         if self.dataset == "composite":
@@ -77,6 +73,11 @@ class ReasoningGym:
                     f"{self._name}: {name!r} is no option of the data set here; "
                     "the run sets the size, and `seed` is a field beside `config`"
                 )
+
+    @property
+    def executes_code(self) -> bool:
+        """Whether the data set's scorer evaluates what the model wrote."""
+        return self.dataset in EXECUTES_ANSWERS
 
     @property
     def _name(self) -> str:

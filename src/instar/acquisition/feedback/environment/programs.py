@@ -7,14 +7,16 @@ import json
 import queue
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from instar.errors import ComponentError, DataError
 from instar.protocols import Context, Sandbox
 from instar.types import Execution, Limits, Task
 
+R = TypeVar("R")
 _INSIDE = Path(__file__).parent / "inside"
 _FENCE = re.compile(r"```[ \t]*(?:python|py|python3)?[ \t]*\r?\n(.*?)(?:```|\Z)", re.DOTALL)
 _PRELUDE = re.compile(r"^from instar\..*$", re.MULTILINE)
@@ -46,10 +48,11 @@ class Checks:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One test or case: what it was, and why it failed, if it did."""
+    """One test or case: what it was, why it failed, if it did, and what ran in its last call."""
 
     text: str
     failed: str | None
+    trace: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +108,7 @@ def checks_of(task: Task) -> Checks | None:
         ast.parse(tests)
     except (SyntaxError, ValueError) as error:
         raise DataError(f"task {name}: its tests are no Python: {error}") from error
-    return Checks(tests=tests, entry=entry, before=_definitions(task.prompt))
+    return Checks(tests=tests, entry=entry, before=definitions(task.prompt))
 
 
 def _cases(given: object, name: str) -> tuple[Case, ...]:
@@ -116,7 +119,7 @@ def _cases(given: object, name: str) -> tuple[Case, ...]:
         raise DataError(f"task {name}: cases: expected a list of input and output") from error
 
 
-def _definitions(prompt: str) -> str:
+def definitions(prompt: str) -> str:
     """Return the prompt if it is code: a header with a docstring is a whole function."""
     try:
         ast.parse(prompt)
@@ -125,7 +128,18 @@ def _definitions(prompt: str) -> str:
     return prompt
 
 
-def code_of(text: str, task: Task, entry: str) -> str:
+def entry_of(task: Task) -> str:
+    """Return the function a task asks for: its `entry_point`, or the last its prompt defines."""
+    fields = json.loads(task.material) if task.material else {}
+    named = fields.get("entry_point") if isinstance(fields, dict) else None
+    if isinstance(named, str) and named:
+        return named
+    code = definitions(task.prompt)
+    functions = [n.name for n in ast.parse(code).body if isinstance(n, ast.FunctionDef)]
+    return functions[-1] if functions else ""
+
+
+def code_of(text: str, task: Task | None = None, entry: str = "") -> str:
     """Return the program in what a model wrote.
 
     The first fenced block, else everything. Where the prompt is code that the answer continues,
@@ -133,15 +147,17 @@ def code_of(text: str, task: Task, entry: str) -> str:
     """
     found = _FENCE.search(text)
     code = found[1] if found else text
-    before = _definitions(task.prompt)
-    if not before or not entry:
+    before = definitions(task.prompt) if task and entry else ""
+    if not before:
         return code
     if re.search(rf"^[ \t]*(?:async[ \t]+)?def[ \t]+{re.escape(entry)}\b", code, re.MULTILINE):
         return f"{before}\n\n{code}"
     return f"{before.rstrip()}\n{code}"
 
 
-def judged(sandbox: Sandbox, code: str, checks: Checks, limits: Limits) -> Judged:
+def judged(
+    sandbox: Sandbox, code: str, checks: Checks, limits: Limits, traced: bool = False
+) -> Judged:
     """Run the checks against a program; nothing the program does can decide them.
 
     Tests run in a process of their own, in the sandbox too; the program, in another, is asked for
@@ -149,7 +165,7 @@ def judged(sandbox: Sandbox, code: str, checks: Checks, limits: Limits) -> Judge
     """
     if checks.cases:
         return Judged(results=tuple(_case(sandbox, code, c, limits) for c in checks.cases))
-    return _Trial(sandbox, checks, limits).run(code)
+    return _Trial(sandbox, checks, limits, traced).run(code)
 
 
 def _case(sandbox: Sandbox, code: str, case: Case, limits: Limits) -> Result:
@@ -183,10 +199,12 @@ class _Trial:
     sandbox: Sandbox
     checks: Checks
     limits: Limits
+    traced: bool = False
     _calls: queue.Queue[bytes | None] = field(default_factory=queue.Queue)
     _replies: queue.Queue[bytes | None] = field(default_factory=queue.Queue)
     _results: list[Result] = field(default_factory=list)
     _done: bool = False
+    _trace: str = ""
     _why: str = GONE
 
     def run(self, code: str) -> Judged:
@@ -218,7 +236,7 @@ class _Trial:
         return Judged(error=f"the tests did not end: {told}")
 
     def _candidate(self, code: str) -> None:
-        program = f"{_source('values', 'candidate')}\nserve({code!r})"
+        program = f"{_source('values', 'blocks', 'candidate')}\nserve({code!r}, {self.traced})"
         try:
             ended = self.sandbox.run(program, {}, self.limits, answer=self._from_program)
             if ended.ended != "exit":
@@ -241,14 +259,23 @@ class _Trial:
         said = _object(line)
         if "call" in said:
             self._calls.put(line)
+            self._trace = ""
             reply = self._reply()
-            return reply if reply is not None else json.dumps({"gone": self._why}).encode()
+            if reply is None:
+                return json.dumps({"gone": self._why}).encode()
+            if self.traced:
+                self._trace = str(_object(reply).get("trace", ""))
+            return reply
         if "done" in said:
             self._done = True
         else:
             failed = said.get("failed")
             self._results.append(
-                Result(text=str(said.get("text")), failed=str(failed) if failed else None)
+                Result(
+                    text=str(said.get("text")),
+                    failed=str(failed) if failed else None,
+                    trace=self._trace,
+                )
             )
         return b"{}"
 
@@ -281,7 +308,7 @@ def _source(*names: str) -> str:
     )
 
 
-def each(sandbox: Sandbox, work: list[Callable[[], Judged]]) -> list[Judged]:
+def each(sandbox: Sandbox, work: Sequence[Callable[[], R]]) -> list[R]:
     """Do all of it, as many at a time as the sandbox has room for, in order."""
     # Imported here: it starts no thread before it is needed.
     from concurrent.futures import ThreadPoolExecutor

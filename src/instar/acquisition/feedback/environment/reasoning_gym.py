@@ -12,6 +12,8 @@ from typing import Literal, Protocol, cast
 
 from instar.acquisition.feedback.answer import TAIL, Extract, number, read
 from instar.acquisition.feedback.environment.answer_match import TRUNCATED
+from instar.acquisition.feedback.environment.evaluated import evaluated
+from instar.acquisition.feedback.environment.programs import sandbox_of
 from instar.acquisition.feedback.worker import Item, Judged, worker
 from instar.acquisition.tasks.reasoning_gym import EXECUTES_ANSWERS
 from instar.errors import DataError, UsageError
@@ -40,8 +42,9 @@ class ReasoningGymScore:
     counts as failure: the scorers give some for the right string anywhere in a long answer. A
     scorer that raises, and an empty answer, score 0; so does full marks for a number that is more
     than a hundredth off (coin_flip gives them to `0`, gsm_symbolic to `-57` for 57). Data sets
-    whose scorer executes the answer, or rewards any, are refused. Scorers run in a process of their
-    own, with `timeout_s` seconds of processor time for one answer; beyond that it could not judge.
+    whose scorer rewards any answer are refused. The nine scorers that evaluate the answer as Python
+    run in the sandbox, and only for answers that are plain expressions; the others run in a process
+    of their own. `timeout_s` is processor time for one answer; beyond it could not judge.
     """
 
     extract: Extract | Literal["auto"] = "auto"
@@ -61,7 +64,8 @@ class ReasoningGymScore:
         """Return one feedback per experience, in order.
 
         Raises:
-            UsageError: for a data set whose scorer cannot be trusted with a model's answer.
+            UsageError: for a data set whose scorer rewards anything.
+            ComponentError: if a sandbox is needed and none holds.
             DataError: for a task that reasoning-gym did not make.
         """
         answers = [self._answer(e.solution.text, _known(e)) for e in batch]
@@ -70,8 +74,15 @@ class ReasoningGymScore:
             for i, (e, answer) in enumerate(zip(batch, answers, strict=True))
             if e.solution.error is None and answer is not None
         }
-        found = worker(marked, SUM).map(list(items.values()), self.timeout_s) if items else []
-        judged = dict(zip(items, found, strict=True))
+        apart = {i: item for i, item in items.items() if _dataset(item) in EXECUTES_ANSWERS}
+        there = {i: item for i, item in items.items() if i not in apart}
+        judged: dict[int, Judged] = {}
+        if there:
+            found = worker(marked, SUM).map(list(there.values()), self.timeout_s)
+            judged.update(zip(there, found, strict=True))
+        if apart:
+            found = evaluated(sandbox_of(context), list(apart.values()), self.timeout_s)
+            judged.update(zip(apart, found, strict=True))
         return [
             self._feedback(e, answer, judged.get(i) or _unread(e))
             for i, (e, answer) in enumerate(zip(batch, answers, strict=True))
@@ -83,6 +94,9 @@ class ReasoningGymScore:
             return tagged[-1].strip() or None
         if self.extract != "auto":
             return read(text, self.extract)
+        lines = str(known).strip().count("\n") + 1
+        if lines > 1:  # a board, a matrix
+            return "\n".join(text.strip().splitlines()[-lines:]) or None
         if number(str(known)) is None:
             return read(text, "last_line")
         found = read(text, "last_number")
@@ -113,14 +127,13 @@ def _known(experience: Experience) -> object:
             f"reasoning_gym_score: task {experience.task.name or experience.task.id} was not made "
             "by the source reasoning_gym"
         ) from error
-    if dataset in EXECUTES_ANSWERS:
-        raise UsageError(
-            f"reasoning_gym_score: the scorer of {dataset!r} runs the model's answer as Python, "
-            "which needs a sandbox; use answer_match where the task has a reference"
-        )
     if dataset in REWARDS_ANYTHING:
         raise UsageError(f"reasoning_gym_score: the scorer of {dataset!r} rewards any answer")
     return known
+
+
+def _dataset(item: Item) -> str:
+    return str(json.loads(item[0])["dataset"])
 
 
 def marked(item: Item) -> Judged:

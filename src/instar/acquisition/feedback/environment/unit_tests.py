@@ -57,7 +57,7 @@ class UnitTests:
             if checks is not None and experience.solution.error is None:
                 code = code_of(experience.solution.text, experience.task, checks.entry)
                 work[i] = partial(judged, sandbox, code, checks, limits)
-        found = dict(zip(work, each(sandbox, list(work.values())), strict=True))
+        found = dict(zip(work, each(sandbox, tuple(work.values())), strict=True))
         return [_feedback(e, found.get(i)) for i, e in enumerate(batch)]
 
 

@@ -1,25 +1,28 @@
 """The program's side: run the solution, then answer calls of its functions with plain data.
 
-Sent as text after `values`. It talks in lines of JSON on its standard streams. Whatever a solution
-does to this process, all that leaves it is data that the tests' side compares.
+Sent as text after `values` and `blocks`. It talks in lines of JSON on its standard streams.
+Whatever a solution does to this process, all that leaves it is data that the tests' side compares.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
 import traceback
 from typing import Any
 
+from instar.acquisition.feedback.environment.inside.blocks import Recorder
 from instar.acquisition.feedback.environment.inside.values import pack, unpack
 
 NAME = "solution.py"
 FRAMES = 8  # of a traceback; ours
 
 
-def serve(source: str) -> None:
+def serve(source: str, traced: bool = False) -> None:
     """Run `source`, say what it defines, and answer until the input ends."""
+    recorder = Recorder(source, NAME) if traced else None
     asked, said = sys.stdin, sys.stdout
     sys.stdin, sys.stdout = io.StringIO(), io.StringIO()
     defined: dict[str, Any] = {"__name__": "__main__"}
@@ -36,24 +39,30 @@ def serve(source: str) -> None:
     said.write(_line(reply))
     said.flush()
     for line in asked:
-        said.write(_line(_called(json.loads(line), defined, source)))
+        said.write(_line(_called(json.loads(line), defined, source, recorder)))
         said.flush()
 
 
-def _called(call: dict[str, Any], defined: dict[str, Any], source: str) -> dict[str, Any]:
+def _called(
+    call: dict[str, Any], defined: dict[str, Any], source: str, recorder: Recorder | None
+) -> dict[str, Any]:
     given = [unpack(a) for a in call["args"]]
     named = {k: unpack(v) for k, v in call["named"].items()}
     try:
-        value = pack(defined[call["call"]](*given, **named))
+        with recorder or contextlib.nullcontext():
+            found = defined[call["call"]](*given, **named)
+        value = pack(found)
     except BaseException as error:
         return {
             "raised": type(error).__name__[:80],
             "message": _text(error)[:400],
             "told": told(error, source),
+            "trace": recorder.told() if recorder else "",
         }
     # A test may look at what a function did to a list it was given.
     changed = [pack(a) if isinstance(a, (list, dict, set)) else None for a in given]
-    return {"value": value, "given": changed}
+    trace = recorder.told() if recorder else ""
+    return {"value": value, "given": changed, "trace": trace}
 
 
 def told(error: BaseException, source: str) -> str:

@@ -1,0 +1,238 @@
+"""Programs are judged by what they return, never by what they say or do to their own process."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from instar.acquisition.feedback.environment.programs import checks_of, code_of, entry_of
+from instar.acquisition.feedback.environment.unit_tests import UnitTests
+from instar.environments.sandbox.sandbox import IsolatedSandbox
+from instar.errors import ComponentError, DataError
+from instar.testing.fakes import context, experience
+from instar.types import Message, Task
+
+HEADER = 'def square(x: int) -> int:\n    """Return x times x."""\n'
+CHECK = (
+    "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate(-3) == 9\n"
+    "    for i in range(3):\n        assert candidate(i) == i * i, i\n"
+)
+
+
+@pytest.fixture(scope="module")
+def here():
+    sandbox = IsolatedSandbox()
+    yield context(sandbox=sandbox)
+    sandbox.close()
+
+
+def code_task(prompt=HEADER, **fields):
+    return Task(
+        messages=(Message(role="user", content=prompt),), material=json.dumps(fields), name="mine"
+    )
+
+
+HUMAN_EVAL = code_task(entry_point="square", test=CHECK)
+
+
+def judge(here, task, *answers):
+    return UnitTests(timeout_s=3.0).assess([experience(task, a) for a in answers], here)
+
+
+def test_the_score_is_the_share_of_tests_that_pass_and_the_critique_is_the_first_failure(here):
+    right, body, partly = judge(
+        here,
+        HUMAN_EVAL,
+        "Here it is:\n```python\ndef square(x):\n    return x * x\n```\nDone.",
+        "    return x ** 2",
+        "def square(x):\n    return abs(x) * x",
+    )
+    assert (right.score, right.critique) == (1.0, None)
+    assert body.score == 1.0
+    assert partly.score == pytest.approx(2 / 3)
+    assert partly.critique.startswith("1 of 3 tests failed; first: assert candidate(-3) == 9")
+
+
+def test_an_error_is_told_with_the_last_frames_of_the_program(here):
+    (found,) = judge(here, HUMAN_EVAL, "def square(x):\n    y = x\n    return y / 0")
+    assert found.score == 0.0
+    assert "ZeroDivisionError: division by zero" in found.critique
+    (broken,) = judge(here, HUMAN_EVAL, "```python\ndef square(x) return x\n```")
+    assert "SyntaxError" in broken.critique
+    assert "def square(x) return x" in broken.critique
+
+
+FORGERIES = {
+    "exit before the tests": "import os\nos._exit(0)\ndef square(x): return 0",
+    "exit in a call": "import os\ndef square(x): os._exit(0)",
+    "sys.exit": "import sys\ndef square(x): sys.exit(0)",
+    "a number equal to all": (
+        "class N(int):\n    __eq__ = lambda s, o: True\n    __ne__ = lambda s, o: False\n"
+        "    __hash__ = int.__hash__\ndef square(x): return N(7)"
+    ),
+    "an object equal to all": "class A:\n    __eq__ = lambda s, o: True\ndef square(x): return A()",
+    "a text that is 4": "class T(str):\n    __eq__ = lambda s, o: True\ndef square(x): return T()",
+    "a printed success": "print('all tests passed')\nprint('OK')\ndef square(x): return 0",
+    "forged lines": (
+        'import sys, os\nfor line in (\'{"done": true}\', \'{"test": 0, "failed": null}\'):\n'
+        "    os.write(1, (line + chr(10)).encode())\ndef square(x): return 0"
+    ),
+    "a replaced check": "def check(candidate): pass\ndef square(x): return 0",
+    "a changed assert": (
+        "import builtins\nclass Never(Exception): pass\nbuiltins.AssertionError = Never\n"
+        "def square(x): return 0"
+    ),
+    "patched json": "import json\njson.dumps = lambda *a, **k: '{\"value\": 4}'\n"
+    "def square(x): return 0",
+    "the tests' frames": (
+        "import sys\ndef square(x):\n    f = sys._getframe()\n    while f:\n"
+        "        if 'i' in f.f_locals: return f.f_locals['i'] ** 2\n        f = f.f_back\n"
+        "    return 0"
+    ),
+    "a tracer": "import sys\nsys.settrace(lambda *a: None)\ndef square(x): return 0",
+    "an atexit": "import atexit, os\natexit.register(os._exit, 0)\ndef square(x): return 0",
+}
+
+
+@pytest.mark.parametrize("code", FORGERIES.values(), ids=FORGERIES.keys())
+def test_nothing_a_program_does_makes_it_pass(here, code):
+    (found,) = judge(here, HUMAN_EVAL, f"```python\n{code}\n```")
+    assert found.score is not None
+    assert found.score < 0.5, found.critique
+
+
+HOSTILE = {
+    "an endless loop": "def square(x):\n    while True: pass",
+    "endless recursion": "def square(x): return square(x)",
+    "a memory bomb": "def square(x): return bytearray(10**10)",
+    "an output bomb": "import os\ndef square(x):\n    while True: os.write(1, b'x' * 100000)",
+    "a deep list": "def square(x):\n    a = []\n    for _ in range(10**5): a = [a]\n    return a",
+    "not a number": "def square(x): return float('nan')",
+    "a huge number": "def square(x): return 10 ** 10**5",
+    "escape sequences": "def square(x): raise ValueError('\\x1b[2J\\x00\\ud800')",
+    "a list of itself": "def square(x):\n    a = []\n    a.append(a)\n    return a",
+    "a str that raises": "class E(Exception):\n    def __str__(self): raise self\n"
+    "def square(x): raise E()",
+    "binary": "import os\nos.write(1, bytes(range(256)))\ndef square(x): return x",
+    "a swallowed input": "import os\ndef square(x): return os.read(0, 9)",
+}
+
+
+@pytest.mark.parametrize("code", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_programs_are_verdicts(here, code):
+    (found,) = judge(here, HUMAN_EVAL, f"```python\n{code}\n```")
+    assert found.score == 0.0 or code.endswith("return x")
+    assert found.critique
+    assert len(found.critique) <= 600
+
+
+def test_plain_asserts_use_all_that_a_program_defines(here):
+    task = code_task(
+        "Write functions double and half, and a list names.",
+        tests=["assert double(3) == 6", "assert half(double(5)) == 5", "assert names == ['a']"],
+    )
+    good = "def double(x): return 2 * x\ndef half(x): return x / 2\nnames = ['a']"
+    (found,) = judge(here, task, good)
+    assert found.score == 1.0
+    (found,) = judge(here, task, "def double(x): return 2 * x\nnames = []")
+    assert found.score == pytest.approx(1 / 3)
+
+
+def test_types_arrive_as_they_were_and_arguments_are_changed_as_here(here):
+    task = code_task(
+        "Write f.",
+        tests=[
+            "assert f((1, 2)) == (1, 2) and type(f((1, 2))) is tuple",
+            "assert f({1: {2.5, 'a'}}) == {1: {2.5, 'a'}}",
+            "assert f(b'x') == b'x' and f(10**40) == 10**40 and f(True) is True",
+            "assert f(float('inf')) == float('inf') and f(None) is None",
+            "given = [3, 1]\nf(given)\nassert given == [3, 1, 'seen']",
+        ],
+    )
+    code = "def f(x):\n    if isinstance(x, list): x.append('seen')\n    return x"
+    (found,) = judge(here, task, code)
+    assert (found.score, found.critique) == (1.0, None)
+
+
+def test_expected_errors_are_raised_on_the_tests_side(here):
+    test = "try:\n    f(0)\nexcept ValueError as e:\n    assert str(e) == 'no'\nelse:\n    assert False"
+    task = code_task("Write f.", tests=[test])
+    good, bad = judge(
+        here, task, "def f(x): raise ValueError('no')", "def f(x): raise KeyError('no')"
+    )
+    assert (good.score, bad.score) == (1.0, 0.0)
+
+
+def test_whole_programs_are_judged_by_their_output(here):
+    cases = [{"input": "2 3\n", "output": "5\n"}, {"input": "1 1\n", "output": "2"}]
+    task = code_task("Read two numbers, print their sum.", cases=cases)
+    good, bad, broken = judge(
+        here,
+        task,
+        "print(sum(map(int, input().split())), ' ')",
+        "print(5)",
+        "print(int(input()))",
+    )
+    assert good.score == 1.0
+    assert bad.score == 0.5
+    assert "expected '2', found '5'" in bad.critique
+    assert broken.score == 0.0
+    assert "ValueError" in broken.critique
+
+
+def test_helpers_of_the_prompt_are_the_prompts_own(here):
+    prompt = 'def half(x):\n    return x / 2\n\n\ndef twice(x):\n    """Undo half."""\n'
+    task = code_task(prompt, entry_point="twice", test="assert half(twice(4)) == 4")
+    cheat = "def half(x): return 4\ndef twice(x): return 0"
+    good, bad = judge(here, task, "    return 2 * x", cheat)
+    assert (good.score, bad.score) == (1.0, 0.0)
+
+
+def test_what_cannot_be_judged_is_no_score(here):
+    plain = Task(messages=(Message(role="user", content="2 + 2"),), reference="4")
+    (found,) = judge(here, plain, "4")
+    assert (found.score, found.critique) == (None, "the task has no tests")
+    failed = experience(HUMAN_EVAL, "")
+    failed = replace(failed, solution=replace(failed.solution, turns=(), error="timed out"))
+    (found,) = UnitTests().assess([failed], here)
+    assert (found.score, found.critique) == (None, "the sample failed: timed out")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"tests": ["assert ("]}, "its tests are no Python"),
+        ({"tests": 3}, "expected text in entry_point, asserts in tests"),
+        ({"entry_point": 3, "test": "assert True"}, "expected text in entry_point"),
+        ({"cases": [{"in": "1"}]}, "cases: expected a list of input and output"),
+        ({"cases": "1"}, "cases: expected a list of input and output"),
+    ],
+)
+def test_a_task_with_odd_tests_is_the_users_mistake(fields, said):
+    with pytest.raises(DataError, match=f"task mine.*{said}"):
+        checks_of(code_task("Write f.", **fields))
+
+
+def test_without_a_sandbox_it_says_so():
+    with pytest.raises(ComponentError, match="there is no sandbox"):
+        UnitTests().assess([experience(HUMAN_EVAL, "")], context())
+
+
+def test_tests_without_an_assert_judge_nothing(here):
+    (found,) = judge(here, code_task(entry_point="square", test="x = 1"), "    return x")
+    assert found.score == 0.0
+    assert found.critique == "there is no assert in the tests"
+
+
+def test_the_code_is_the_first_fenced_block_or_everything():
+    text = "Sure!\n```py\ndef f(): pass\n```\nor\n```python\ndef g(): pass\n```"
+    assert code_of(text) == "def f(): pass\n"
+    assert code_of("x = 1") == "x = 1"
+    assert code_of("```\nx = 1") == "x = 1"
+    assert code_of("    return x", HUMAN_EVAL, "square") == f"{HEADER}    return x"
+
+
+def test_the_function_asked_for_is_named_or_the_last_of_the_prompt():
+    assert entry_of(HUMAN_EVAL) == "square"
+    assert entry_of(code_task("def a(): pass\ndef b(): pass")) == "b"
+    assert entry_of(code_task("Write a program.")) == ""
