@@ -8,6 +8,7 @@ import pytest
 
 from instar.build import component
 from instar.catalog import BUILT_IN
+from instar.environments.sandbox.sandbox import IsolatedSandbox
 from instar.testing.checks import check
 from instar.testing.fakes import context
 
@@ -21,6 +22,7 @@ NEEDED = {
     "in_weight": {"start_from": "base", "train": {"use": "sft"}},
     "accuracy": {"checker": {"use": "answer_match"}},
     "pass_at_k": {"checker": {"use": "answer_match"}},
+    "regenerate_from_error": {"checker": {"use": "answer_match"}},
     "non_inferior": {"score": "form", "margin": 0.05},
 }
 ALL = [(kind, name) for kind, entries in BUILT_IN.items() for name in entries]
@@ -29,7 +31,9 @@ ALL = [(kind, name) for kind, entries in BUILT_IN.items() for name in entries]
 @pytest.mark.parametrize(("kind", "name"), ALL, ids=[n for _, n in ALL])
 def test_every_built_in_keeps_the_laws_of_its_kind(kind, name, tmp_path):
     made = component(kind, {"use": name, **NEEDED.get(name, {})}, "here", Path())
-    check(kind, made, context(scratch=tmp_path))
+    sandbox = IsolatedSandbox()
+    check(kind, made, context(scratch=tmp_path, sandbox=sandbox))
+    sandbox.close()
 
 
 def test_building_everything_loads_no_torch():

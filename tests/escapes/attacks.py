@@ -16,13 +16,15 @@ def call(x86, arm, *args):
 def calls(x86: int, arm: int, *args: object) -> str:
     """Return the program that makes one system call and leaks if that works."""
     given = ", ".join(map(str, args))
-    return f"{SYSCALL}print('LEAK' if call({x86}, {arm}{', ' + given if given else ''}) >= 0 else 'no')"
+    numbers = f"{x86}, {arm}{', ' + given if given else ''}"
+    return f"{SYSCALL}print('LEAK' if call({numbers}) >= 0 else 'no')"
 
 
 def tries(what: str) -> str:
     """Return the program that leaks if `what` raises nothing."""
     lines = "\n".join(f"    {line}" for line in what.strip().splitlines())
-    return f"import os, sys\ntry:\n{lines}\nexcept BaseException as e:\n    print('no', type(e))\nelse:\n    print('LEAK')"
+    failed = "except BaseException as e:\n    print('no', type(e))\nelse:\n    print('LEAK')"
+    return f"import os, sys\ntry:\n{lines}\n{failed}"
 
 
 ATTACKS: dict[str, str] = {

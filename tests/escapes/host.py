@@ -19,14 +19,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
-from attacks import ATTACKS  # noqa: E402
+from attacks import ATTACKS
 
-from instar.environments.sandbox.inside import seccomp  # noqa: E402
-from instar.environments.sandbox.sandbox import IsolatedSandbox  # noqa: E402
-from instar.types import Limits  # noqa: E402
+from instar.environments.sandbox.inside import seccomp
+from instar.environments.sandbox.sandbox import IsolatedSandbox
+from instar.types import Limits
 
 VARIABLE = "INSTAR_ESCAPE_SECRET"
-LIMITS = Limits(wall=4.0, cpu=2, memory=256 * 2**20, output=2**20, disk=64 * 2**20, files=256)
+LIMITS = Limits(wall=2.0, cpu=1, memory=256 * 2**20, output=2**20, disk=64 * 2**20, files=256)
 DOCKER = (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)  # its default capabilities
 # unshare, setns, mount, umount2, pivot_root, bpf, perf_event_open, keyctl, add_key, request_key,
 # io_uring_setup: (x86_64, aarch64)

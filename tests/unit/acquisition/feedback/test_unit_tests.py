@@ -155,7 +155,7 @@ def test_types_arrive_as_they_were_and_arguments_are_changed_as_here(here):
 
 
 def test_expected_errors_are_raised_on_the_tests_side(here):
-    test = "try:\n    f(0)\nexcept ValueError as e:\n    assert str(e) == 'no'\nelse:\n    assert False"
+    test = "try:\n    f(0)\n    assert False\nexcept ValueError as e:\n    assert str(e) == 'no'"
     task = code_task("Write f.", tests=[test])
     good, bad = judge(
         here, task, "def f(x): raise ValueError('no')", "def f(x): raise KeyError('no')"

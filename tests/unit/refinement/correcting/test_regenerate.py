@@ -98,5 +98,5 @@ def test_a_critique_is_cut():
 
 @pytest.mark.parametrize("options", [{"rounds": 0}, {"characters": 0}, {"temperature": -1.0}])
 def test_odd_numbers_are_refused(options):
-    with pytest.raises(ValueError, match="expected|temperature"):
+    with pytest.raises(ValueError, match=r"expected|temperature"):
         RegenerateFromError(checker=Says(), **options)

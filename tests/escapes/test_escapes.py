@@ -1,0 +1,34 @@
+"""No attack gets out, on any isolation, as any user, with and without user namespaces."""
+
+import pytest
+from attacks import ATTACKS
+from places import PLACES, attacked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
+def test_every_attack_is_harmless_and_a_verdict(place):
+    found, why = attacked(*PLACES[place])
+    if found is None:
+        pytest.skip(why)
+    assert found.keys() == ATTACKS.keys()
+    assert {name: verdict for name, (harmless, verdict) in found.items() if not harmless} == {}
+    assert {v for _, v in found.values()} <= {"exit 0", "exit 1", "signal", "timeout", "output"} | {
+        "disk"
+    }
+
+
+@pytest.mark.slow
+def test_without_isolation_the_same_attacks_get_through():
+    """Else the suite would prove nothing."""
+    found, why = attacked("none", False, False)
+    if found is None:
+        found, why = attacked("none", True, False)
+    if found is None:
+        pytest.skip(why)
+    leaks = {name for name, (harmless, _) in found.items() if not harmless}
+    assert {
+        "TCP to a listener on this host", "read a secret file", "write outside", "fork",
+        "unix socket of this host", "change the secret's mode", "vfork and exec",
+        "abstract unix socket of this host", "read /etc/passwd", "remove the secret",
+    } <= leaks  # fmt: skip
