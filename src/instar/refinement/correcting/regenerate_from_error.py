@@ -43,7 +43,7 @@ class RegenerateFromError:
             raise ValueError("rounds and characters: expected at least 1 each")
 
     def correct(self, batch: Sequence[Experience], context: Context, /) -> list[Experience]:
-        """Return the children of all rounds, each naming the program it was made from."""
+        """Return the children of all rounds; each names its first parent, and the last before it."""
         made: list[Experience] = []
         left = _failed(batch)
         for number in range(self.rounds):
@@ -74,7 +74,9 @@ class RegenerateFromError:
         asked = [(*t, self._wrong(p)) for t, p in zip(turns, parents, strict=True)]
         completions = self._ask(asked, parents, f"regenerate {number}", context)
         return [
-            experience(p.task, c, self._sampling, number, context, ("regenerate_from_error", p.id))
+            experience(
+                p.task, c, self._sampling, number, context, ("regenerate_from_error", *_line(p))
+            )
             for p, c in zip(parents, completions, strict=True)
         ]
 
@@ -109,6 +111,13 @@ class RegenerateFromError:
             for messages, parent in zip(asked, parents, strict=True)
         ]
         return [c for (c,) in context.engine.generate(requests, context.learner, context)]
+
+
+def _line(parent: Experience) -> tuple[str, ...]:
+    """Return the solution of the batch that a line of corrections began with, and the last one."""
+    if parent.made_by != "regenerate_from_error":
+        return (parent.id,)
+    return (parent.parents[0], parent.id)
 
 
 def _failed(batch: Sequence[Experience]) -> list[Experience]:

@@ -53,7 +53,7 @@ def test_it_goes_on_until_the_checker_is_satisfied():
     made, seen = run(lambda n: "right" if n == 2 else "wrong again", [failed(task)], rounds=5)
     assert [e.solution.text for e in made] == ["wrong again", "right"]
     assert made[0].parents == (failed(task).id,)
-    assert made[1].parents == (made[0].id,)
+    assert made[1].parents == (failed(task).id, made[0].id)
     assert all(e.task == task for e in made)
     assert len(seen) == 2
     told = conversation(seen[1])
