@@ -121,6 +121,7 @@ def done(record: list, given) -> bool:
 
 
 def by_hand(given) -> list:
+    import torch
     from datasets import Dataset
     from peft import get_peft_model
     from trl import SFTConfig, SFTTrainer
@@ -151,6 +152,7 @@ def by_hand(given) -> list:
                 learning_rate=1e-3,
                 warmup_steps=4,
                 save_strategy="no",
+                use_cpu=not torch.cuda.is_available(),
                 report_to="none",
                 seed=given.seed,
             )
@@ -166,6 +168,7 @@ def by_hand(given) -> list:
 
 
 def grpo(given) -> list:
+    import torch
     from datasets import Dataset
     from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
@@ -204,6 +207,7 @@ def grpo(given) -> list:
             temperature=1.0,
             num_train_epochs=20,
             save_strategy="no",
+            use_cpu=not torch.cuda.is_available(),
             report_to="none",
             seed=given.seed,
         )
@@ -263,7 +267,7 @@ def main() -> None:
     for arm in given.arms:
         words = [w for w in sys.argv[1:] if w not in ("--arms", *given.arms)]
         child = [sys.executable, __file__, "--arm", arm, *words]
-        made = subprocess.run(child, capture_output=True, text=True, check=True)
+        made = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=True)
         record = json.loads(made.stdout.splitlines()[-1])
         result[arm] = {"command": words, "target": given.target, "record": record}
         path.write_text(json.dumps(result, indent=1) + "\n")

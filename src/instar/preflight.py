@@ -68,7 +68,9 @@ def check_feedback(plan: Plan, context: Context) -> tuple[str, ...]:
     assessors = {fingerprint(a): a for a in (*plan.assessors, *checkers)}
     known = [t for t in context.train if t.reference]
     if not known and (solved := next(filter(_solution, context.train), None)):
-        return tuple(_probe_code(cast("Assessor", a), solved, context) for a in assessors.values())
+        # Only the first one's score counts; others may see no more than that a program runs.
+        deciding = {fingerprint(a): a for a in (*plan.assessors[:1], *checkers)}
+        return tuple(_probe_code(cast("Assessor", a), solved, context) for a in deciding.values())
     if not known:
         return ("no training task has an answer, so the feedback was not probed",)
     right = known[0]
@@ -109,6 +111,8 @@ def _solution(task: Task) -> str | None:
 def _probe_code(assessor: Assessor, task: Task, context: Context) -> str:
     """Judge the known solution of a task and a function that does nothing."""
     name = type(assessor).__name__
+    if getattr(assessor, "asks_learner", False):
+        return f"{name} asks the learner, so it was not probed"
     batch = _experiences(task, (f"{task.prompt}{_solution(task)}", f"{task.prompt}{IDLE}"), context)
     good, bad = (f.score for f in judge(assessor, batch, context))
     if good is None or good <= (bad or 0):

@@ -11,6 +11,7 @@ from instar.protocols import Assessor, Context
 from instar.solving import experience
 from instar.types import Completion, Experience, Message, Request, Sampling
 
+NAME = "regenerate_from_error"
 WRONG = "This program is wrong.\n\n{critique}\n\nWrite the whole corrected program."
 SIMPLE = "This program is wrong. Write the whole corrected program."
 EXPLAIN = "Explain line by line what this program does, and where that is not what was asked."
@@ -43,7 +44,7 @@ class RegenerateFromError:
             raise ValueError("rounds and characters: expected at least 1 each")
 
     def correct(self, batch: Sequence[Experience], context: Context, /) -> list[Experience]:
-        """Return the children of all rounds; each names its first parent, and the last before it."""
+        """Return the children of all rounds; each names its first parent and its last."""
         made: list[Experience] = []
         left = _failed(batch)
         for number in range(self.rounds):
@@ -115,7 +116,7 @@ class RegenerateFromError:
 
 def _line(parent: Experience) -> tuple[str, ...]:
     """Return the solution of the batch that a line of corrections began with, and the last one."""
-    if parent.made_by != "regenerate_from_error":
+    if parent.made_by != NAME:
         return (parent.id,)
     return (parent.parents[0], parent.id)
 

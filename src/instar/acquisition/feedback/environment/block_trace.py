@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
-from instar.acquisition.feedback.environment.programs import (
-    Judged,
-    checks_of,
-    code_of,
-    each,
-    judged,
-    sandbox_of,
-)
-from instar.acquisition.feedback.environment.unit_tests import limits_of
+from instar.acquisition.feedback.environment.programs import Judged, judged_all, sandbox_of
+from instar.acquisition.feedback.environment.unit_tests import limits_of, work_of
 from instar.protocols import Context
 from instar.types import Experience, Feedback
 
@@ -48,13 +40,9 @@ class BlockTrace:
         """Return one feedback per experience, in order."""
         sandbox = sandbox_of(context)
         limits = limits_of(self.timeout_s, self.memory_mb)
-        work = {}
-        for i, e in enumerate(batch):
-            checks = checks_of(e.task)
-            if checks is not None and e.solution.error is None:
-                code = code_of(e.solution.text, e.task, checks.entry)
-                work[i] = partial(judged, sandbox, code, checks, limits, traced=True)
-        found = dict(zip(work, each(sandbox, tuple(work.values())), strict=True))
+        work = work_of(batch)
+        ran = judged_all(sandbox, list(work.values()), limits, traced=True)
+        found = dict(zip(work, ran, strict=True))
         return [self._feedback(e, found.get(i)) for i, e in enumerate(batch)]
 
     def _feedback(self, experience: Experience, found: Judged | None) -> Feedback:
@@ -75,6 +63,3 @@ class BlockTrace:
             return head[: self.characters]
         room = max(0, self.characters - len(head))
         return f"{head}\nWhat ran, block by block:\n{failed.trace[-room:] if room else ''}"
-
-
-__all__ = ["BlockTrace"]

@@ -6,7 +6,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 from instar.acquisition.feedback.environment.programs import (
@@ -14,9 +13,8 @@ from instar.acquisition.feedback.environment.programs import (
     Judged,
     code_of,
     definitions,
-    each,
     entry_of,
-    judged,
+    judged_all,
     sandbox_of,
 )
 from instar.acquisition.feedback.environment.unit_tests import limits_of
@@ -49,6 +47,7 @@ class ExecAgreement:
     timeout_s: float = 2.0
     memory_mb: int = 256
     executes_code: ClassVar[bool] = True
+    asks_learner: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse numbers that ask for nothing."""
@@ -68,16 +67,11 @@ class ExecAgreement:
         }
         sandbox = sandbox_of(context)
         limits = limits_of(self.timeout_s, self.memory_mb)
-        distinct = {(batch[i].task.id, code): batch[i].task for i, code in work.items()}
-        runs = each(
-            sandbox,
-            [
-                partial(judged, sandbox, code, _checks(task, tests[task.id]), limits)
-                for (_, code), task in distinct.items()
-            ],
-        )
-        ran = dict(zip(distinct, runs, strict=True))
-        passed = {i: _passed(ran[batch[i].task.id, code]) for i, code in work.items()}
+        checked = [
+            (code, _checks(batch[i].task, tests[batch[i].task.id])) for i, code in work.items()
+        ]
+        ran = judged_all(sandbox, checked, limits)
+        passed = {i: _passed(made) for i, made in zip(work, ran, strict=True)}
         scores = _scores({i: (batch[i].task.id, p) for i, p in passed.items()})
         return [_feedback(e, tests[e.task.id], scores.get(i)) for i, e in enumerate(batch)]
 

@@ -6,18 +6,10 @@ import ast
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
-from instar.acquisition.feedback.environment.programs import (
-    Judged,
-    checks_of,
-    code_of,
-    each,
-    judged,
-    sandbox_of,
-)
-from instar.acquisition.feedback.environment.unit_tests import limits_of
+from instar.acquisition.feedback.environment.programs import Judged, judged_all, sandbox_of
+from instar.acquisition.feedback.environment.unit_tests import limits_of, work_of
 from instar.protocols import Context
 from instar.types import Experience, Feedback
 
@@ -57,19 +49,15 @@ class MutantsKilled:
         """Return one feedback per experience, in order."""
         sandbox = sandbox_of(context)
         limits = limits_of(self.timeout_s, self.memory_mb)
-        work: list[tuple[int, partial[Judged]]] = []
-        for i, experience in enumerate(batch):
-            checks = checks_of(experience.task)
-            if checks is None or experience.solution.error is not None:
-                continue
-            code = code_of(experience.solution.text, experience.task, checks.entry)
-            for variant in (code, *self._broken(code)):
-                work.append((i, partial(judged, sandbox, variant, checks, limits)))
-        runs = each(sandbox, [call for _, call in work])
-        found: dict[int, list[Judged]] = {}
-        for (i, _), ran in zip(work, runs, strict=True):
-            found.setdefault(i, []).append(ran)
-        return [_feedback(found.get(i, [])) for i in range(len(batch))]
+        work = work_of(batch)
+        whole = judged_all(sandbox, list(work.values()), limits)
+        right = [i for i, ran in zip(work, whole, strict=True) if ran.share == 1]
+        broken = [(i, (text, work[i][1])) for i in right for text in self._broken(work[i][0])]
+        ran = judged_all(sandbox, [pair for _, pair in broken], limits)
+        found: dict[int, list[Judged]] = {i: [] for i in right}
+        for (i, _), made in zip(broken, ran, strict=True):
+            found[i].append(made)
+        return [_feedback(found.get(i)) for i in range(len(batch))]
 
     def _broken(self, code: str) -> list[str]:
         made = list(mutated(code))
@@ -110,10 +98,9 @@ def _change(node: ast.AST) -> bool:
     return True
 
 
-def _feedback(ran: list[Judged]) -> Feedback:
-    if not ran or ran[0].share < 1:
+def _feedback(mutants: list[Judged] | None) -> Feedback:
+    if mutants is None:
         return Feedback(source=SOURCE, score=None, critique="the program does not pass its tests")
-    mutants = ran[1:]
     if not mutants:
         return Feedback(source=SOURCE, score=None, critique="there is nothing to change in it")
     killed = sum(m.share < 1 for m in mutants)

@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -166,6 +167,16 @@ def judged(
     if checks.cases:
         return Judged(results=tuple(_case(sandbox, code, c, limits) for c in checks.cases))
     return _Trial(sandbox, checks, limits, traced).run(code)
+
+
+def judged_all(
+    sandbox: Sandbox, work: Sequence[tuple[str, Checks]], limits: Limits, traced: bool = False
+) -> list[Judged]:
+    """Return how each of (program, checks) did, in order; the same one is run once."""
+    distinct = list(dict.fromkeys(work))
+    calls = [partial(judged, sandbox, code, checks, limits, traced) for code, checks in distinct]
+    found = dict(zip(distinct, each(sandbox, calls), strict=True))
+    return [found[item] for item in work]
 
 
 def _case(sandbox: Sandbox, code: str, case: Case, limits: Limits) -> Result:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 from instar.acquisition.feedback.environment.programs import (
@@ -13,8 +12,7 @@ from instar.acquisition.feedback.environment.programs import (
     Judged,
     checks_of,
     code_of,
-    each,
-    judged,
+    judged_all,
     sandbox_of,
 )
 from instar.protocols import Context
@@ -51,14 +49,20 @@ class UnitTests:
         """Return one feedback per experience, in order."""
         sandbox = sandbox_of(context)
         limits = limits_of(self.timeout_s, self.memory_mb)
-        work = {}
-        for i, experience in enumerate(batch):
-            checks = checks_of(experience.task)
-            if checks is not None and experience.solution.error is None:
-                code = code_of(experience.solution.text, experience.task, checks.entry)
-                work[i] = partial(judged, sandbox, code, checks, limits)
-        found = dict(zip(work, each(sandbox, tuple(work.values())), strict=True))
+        work = work_of(batch)
+        ran = judged_all(sandbox, list(work.values()), limits)
+        found = dict(zip(work, ran, strict=True))
         return [_feedback(e, found.get(i)) for i, e in enumerate(batch)]
+
+
+def work_of(batch: Sequence[Experience]) -> dict[int, tuple[str, Checks]]:
+    """Return (program, checks) of each experience that has both, by its place."""
+    work = {}
+    for i, experience in enumerate(batch):
+        checks = checks_of(experience.task)
+        if checks is not None and experience.solution.error is None:
+            work[i] = (code_of(experience.solution.text, experience.task, checks.entry), checks)
+    return work
 
 
 def limits_of(seconds: float, megabytes: int) -> Limits:
