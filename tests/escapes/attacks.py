@@ -68,7 +68,9 @@ ATTACKS: dict[str, str] = {
     "write to the interpreter": tries(
         "open(os.path.join(os.path.dirname(os.__file__), 'escape.py'), 'w').write('x')"
     ),
-    "change the secret's mode": tries("os.chmod({secret!r}, 0o777)"),
+    "change the secret's mode": tries(
+        "os.chmod({secret!r}, 0o777)\nassert os.stat({secret!r}).st_mode & 0o777 == 0o777"
+    ),
     "remove the secret": tries("os.remove({secret!r})"),
     "truncate the secret": tries("os.truncate({secret!r}, 0)"),
     "set the secret's times": tries("os.utime({secret!r})"),
@@ -89,8 +91,8 @@ ATTACKS: dict[str, str] = {
         "else 'no')\nexcept OSError:\n    print('no')"
     ),
     "open handles": (
-        "import os\nfor n in range(3, 1024):\n    try: os.fstat(n)\n    except OSError: continue\n"
-        "    print('LEAK', n)"
+        "import os\nfor n in range(3, 1024):\n    try: found = os.fstat(n)\n    except OSError: continue\n"
+        "    if found.st_ino != os.stat('.').st_ino: print('LEAK', n)"
     ),
     "kill the caller": tries("os.kill({pid}, 9)"),
     "kill the parent": tries("os.kill(os.getppid(), 9)"),

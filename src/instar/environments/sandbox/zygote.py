@@ -32,13 +32,16 @@ class Launch:
     """How an interpreter is started behind an isolation.
 
     `before` is what stands before the interpreter on the command line; `level` is what
-    `inside.server.serve` does; `readable` are the folders a program may read.
+    `inside.server.serve` does; `readable` are the folders a program may read; `cache` is where
+    `wasi` keeps its compiled interpreter, and `packages` where what it needs is installed.
     """
 
     level: str
     before: tuple[str, ...]
     interpreter: str
     readable: tuple[str, ...]
+    cache: str = ""
+    packages: tuple[str, ...] = ()
 
 
 class Zygote:
@@ -49,14 +52,17 @@ class Zygote:
     """
 
     def __init__(self, launch: Launch, warm: Sequence[str] = ()) -> None:
+        if warm and launch.level == "wasi":
+            raise ComponentError(f"wasi has the standard library alone, not {', '.join(warm)}")
         self._launch = launch
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         source = str(Path(instar.__file__).parent.parent)
+        given = (launch.level, list(launch.readable), list(warm), launch.cache)
         start = (
-            f"import sys; sys.path.append({source!r}); "
+            f"import sys; sys.path += {[source, *launch.packages]!r}; "
             "from instar.environments.sandbox.inside.server import serve; "
             f"sys.path.remove({source!r}) if {not _installed(source)} else None; "
-            f"serve({theirs.fileno()}, {launch.level!r}, {list(launch.readable)!r}, {list(warm)!r})"
+            f"serve({theirs.fileno()}, *{given!r})"
         )
         with theirs:
             self._process = subprocess.Popen(
@@ -72,8 +78,8 @@ class Zygote:
         if not self._heard(START):
             self.close()
             assert self._process.stderr is not None
-            told = self._process.stderr.read(2000).decode("utf-8", "replace").strip()
-            raise ComponentError(f"{launch.level}: {' '.join(told.split()) or 'it did not start'}")
+            told = self._process.stderr.read().decode("utf-8", "replace").strip().splitlines()
+            raise ComponentError(told[-1][:300] if told else "it did not start")
 
     def run(
         self,
@@ -112,7 +118,7 @@ class Zygote:
                 streams.close_theirs()
                 return self._follow(streams, limits, _Talk(limits.output, stdin, answer), scratch)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            _remove(scratch)
 
     def close(self) -> None:
         """End the interpreter and whatever it runs."""
@@ -306,13 +312,24 @@ def _write_all(handle: int, data: bytes) -> None:
 
 def _too_much(scratch: Path, limits: Limits) -> str | None:
     """Say whether the scratch folder on our side holds more than it may."""
+    count = size = 0
+    folders = [str(scratch)]
+    while folders and count <= limits.files and size <= limits.disk:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as found:
+            for entry in found:
+                count += 1
+                size += entry.stat(follow_symlinks=False).st_size
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+    return "disk" if count > limits.files or size > limits.disk else None
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, however deep a program nested others in it."""
     try:
-        with os.scandir(scratch) as found:
-            entries = list(found)
-        total = sum(e.stat(follow_symlinks=False).st_size for e in entries)
-    except OSError:
-        return None
-    return "disk" if len(entries) > limits.files or total > limits.disk else None
+        shutil.rmtree(folder)
+    except (OSError, RecursionError):
+        subprocess.run(["rm", "-rf", "--", str(folder)], check=False, stderr=subprocess.DEVNULL)
 
 
 def _environment() -> dict[str, str]:

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from instar.acquisition.feedback.environment.evaluated import plain
 from instar.acquisition.feedback.environment.reasoning_gym import ReasoningGymScore
 from instar.acquisition.tasks.reasoning_gym import EXECUTES_ANSWERS, ReasoningGym
-from instar.errors import DataError, UsageError
+from instar.environments.sandbox.sandbox import IsolatedSandbox
+from instar.errors import ComponentError, DataError, UsageError
 from instar.testing.fakes import context, experience, tasks
 from instar.types import Message, Task
 
@@ -86,10 +88,67 @@ def test_a_data_set_that_does_not_exist_is_no_score():
     assert "nope" in found.critique
 
 
+@pytest.fixture(scope="module")
+def isolated():
+    sandbox = IsolatedSandbox()
+    yield context(sandbox=sandbox)
+    sandbox.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", sorted(EXECUTES_ANSWERS))
-def test_a_scorer_that_runs_the_answer_is_refused(dataset):
-    with pytest.raises(UsageError, match=f"{dataset}.*sandbox"):
-        scores(made(dataset, "1"), "1")
+def test_a_scorer_that_evaluates_the_answer_does_so_in_the_sandbox(dataset, isolated, tmp_path):
+    (task,) = ReasoningGym(dataset=dataset).load(1, 1)
+    entry = json.loads(task.material)
+    known = entry["answer"] or entry["metadata"]["valid_answers"][0]
+    trap = tmp_path / "made"
+    code = f"__import__('pathlib').Path({str(trap)!r}).touch() or {known!r}"
+    texts = (f"<answer>{known}</answer>", f"<answer>{code}</answer>", "<answer>x</answer>")
+    batch = [experience(task, text, i) for i, text in enumerate(texts)]
+    found = ReasoningGymScore().assess(batch, isolated)
+    assert [f.score for f in found] == [1.0, 0.0, 0.0]
+    assert found[1].critique == "the answer is no plain expression, so it was not evaluated"
+    assert not trap.exists()
+
+
+def test_without_a_sandbox_such_a_scorer_says_so():
+    with pytest.raises(ComponentError, match="there is no sandbox"):
+        scores(made("countdown", "1 + 1", target=2, numbers=[1, 1]), "1 + 1")
+
+
+@pytest.mark.slow
+def test_an_expression_that_never_ends_is_no_score(isolated):
+    task = made("countdown", "1 + 1", target=2, numbers=[1, 1])
+    batch = [experience(task, "<answer>9**9**9**9</answer>")]
+    (found,) = ReasoningGymScore(timeout_s=1.0).assess(batch, isolated)
+    assert (found.score, found.critique) in [
+        (None, "the scorer took too long"),
+        (0.0, "the scorer gave 0.01"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "answer", "is_plain"),
+    [
+        ("countdown", "(3 + 4) * 2 - 1/2.5", True),
+        ("countdown", "exit()", False),
+        ("polynomial_multiplication", "x**2 - 2*x*y + 3", True),
+        ("simple_integration", "X*sin(2*x)/2 + log(x) + C", True),
+        ("simple_integration", "x.__class__", False),
+        ("simple_integration", "exec(x)", False),
+        ("simple_integration", "lambda: x", False),
+        ("polynomial_multiplication", "(1).real", False),
+        ("spiral_matrix", "[1, 2, -3]", True),
+        ("spiral_matrix", "[i for i in entry]", False),
+        ("string_insertion", "['A', 'B']", True),
+        ("string_insertion", "open('x')", False),
+        ("n_queens", "_ Q\nQ _", True),
+        ("n_queens", "Q.append", False),
+        ("binary_matrix", "9" * 3000, False),
+    ],
+)
+def test_only_plain_expressions_are_evaluated(dataset, answer, is_plain):
+    assert plain(dataset, answer) == is_plain
 
 
 def test_a_scorer_that_rewards_anything_is_refused():

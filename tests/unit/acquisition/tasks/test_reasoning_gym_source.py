@@ -101,9 +101,9 @@ def test_a_wrong_data_set_or_option_is_named(dataset, config, said):
 
 
 @pytest.mark.parametrize("dataset", sorted(EXECUTES_ANSWERS))
-def test_a_scorer_that_runs_the_answer_is_refused(dataset):
-    with pytest.raises(DataError, match=f"{dataset}: its scorer runs the model's answer as Python"):
-        ReasoningGym(dataset)
+def test_a_scorer_that_runs_the_answer_asks_for_a_sandbox(dataset):
+    assert ReasoningGym(dataset).executes_code
+    assert not ReasoningGym("chain_sum").executes_code
 
 
 def test_what_runs_code_or_hides_other_data_sets_is_refused():

@@ -20,6 +20,7 @@ from typing import Any
 
 from instar.environments.sandbox.inside import landlock, seccomp
 from instar.environments.sandbox.inside.program import execute
+from instar.environments.sandbox.inside.wasm import Runtime
 
 MOUNTED = "/sandbox"  # where the scratch folder is mounted, in a mount namespace of its own
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
@@ -29,16 +30,18 @@ _PRIVATE, _TMPFS = 0x44000, 0x6  # MS_REC|MS_PRIVATE; MS_NOSUID|MS_NODEV
 _NEW_MOUNTS = 0x20000
 
 
-def serve(handle: int, level: str, readable: list[str], warm: list[str]) -> None:
+def serve(handle: int, level: str, readable: list[str], warm: list[str], cache: str) -> None:
     """Answer requests until the other end is closed.
 
     Args:
         handle: the socket.
         level: `bwrap` (namespaces are made, each program gets a mounted scratch folder),
-            `landlock`, or `none` (limits alone).
+            `landlock`, `wasi`, or `none` (limits alone).
         readable: folders of the interpreter.
         warm: modules imported now, so that programs find them loaded.
+        cache: the folder where `wasi` keeps its compiled interpreter.
     """
+    runtime = Runtime(cache) if level == "wasi" else None
     for name in warm:
         importlib.import_module(name)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -50,7 +53,7 @@ def serve(handle: int, level: str, readable: list[str], warm: list[str]) -> None
                 return
             pid = os.fork()
             if pid == 0:
-                _become(libc, level, readable, json.loads(message), handles)
+                _become(libc, (level, runtime), readable, json.loads(message), handles)
             for each in handles:
                 os.close(each)
             _watch(link, pid)
@@ -80,31 +83,39 @@ def _watch(link: socket.socket, pid: int) -> None:
 
 
 def _become(
-    libc: ctypes.CDLL, level: str, readable: list[str], asked: dict[str, Any], handles: list[int]
+    libc: ctypes.CDLL,
+    isolation: tuple[str, Runtime | None],
+    readable: list[str],
+    asked: dict[str, Any],
+    handles: list[int],
 ) -> None:
     """Be the program: take everything away, then run it. Does not return."""
+    level, runtime = isolation
     try:
         libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: not to outlive the server
         for place, each in enumerate(handles[1:]):
             os.dup2(each, place)
         with open(handles[0], "rb") as file:
             given = json.loads(file.read())
-        os.closerange(3, 4096)
+        if runtime is None:  # WebAssembly reaches no handle, and wasmtime needs its own
+            os.closerange(3, 4096)
         limits = asked["limits"]
         scratch = _scratch(libc, level, asked["scratch"], limits)
         for name, text in given["files"].items():
             with open(os.path.join(scratch, name), "wb") as file:
                 file.write(text.encode("utf-8", "surrogateescape"))
-        _limit(limits)
+        _limit(limits, address_space=level != "wasi")
         _drop(libc, level)
         mounted = level == "bwrap"
         if level == "landlock" or (mounted and landlock.abi(libc)):
             landlock.restrict(libc, readable, scratch, DEVICES, folders=mounted)
-        if level != "none":
+        if level in ("bwrap", "landlock"):
             seccomp.install(libc, os.getpid())
     except BaseException as error:  # nothing may run half isolated
         os.write(2, f"{type(error).__name__}: {error}".encode())
         os._exit(BROKEN)
+    if runtime is not None:
+        runtime.execute(given["program"], scratch, limits["memory"])
     execute(given["program"])
 
 
@@ -121,13 +132,14 @@ def _scratch(libc: ctypes.CDLL, level: str, folder: str, limits: dict[str, int])
     return folder
 
 
-def _limit(limits: dict[str, int]) -> None:
+def _limit(limits: dict[str, int], address_space: bool) -> None:
     """Set what one process may use; it is the only one there will be."""
     with open("/proc/self/statm", encoding="ascii") as file:
         mapped = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     cpu = limits["cpu"]
     for what, most in (
-        (resource.RLIMIT_AS, mapped + limits["memory"]),
+        # WebAssembly reserves far more than it uses, and has a limit of its own.
+        (resource.RLIMIT_AS, mapped + limits["memory"] if address_space else -1),
         (resource.RLIMIT_CPU, cpu),
         (resource.RLIMIT_FSIZE, limits["disk"]),
         (resource.RLIMIT_NOFILE, limits["handles"]),
