@@ -90,9 +90,12 @@ ATTACKS: dict[str, str] = {
         "try:\n    print('LEAK' if b'escapes' in open('/proc/%d/cmdline' % {pid}, 'rb').read() "
         "else 'no')\nexcept OSError:\n    print('no')"
     ),
+    # WebAssembly holds its scratch folder open; any other handle would be one of ours
     "open handles": (
-        "import os\nfor n in range(3, 1024):\n    try: found = os.fstat(n)\n    except OSError: continue\n"
-        "    if found.st_ino != os.stat('.').st_ino: print('LEAK', n)"
+        "import os, stat\nfor n in range(3, 1024):\n    try: found = os.fstat(n)\n"
+        "    except OSError: continue\n"
+        "    if not stat.S_ISDIR(found.st_mode): print('LEAK', n)\n"
+        "    elif set(os.listdir(n)) != set(os.listdir('.')): print('LEAK', n)"
     ),
     "kill the caller": tries("os.kill({pid}, 9)"),
     "kill the parent": tries("os.kill(os.getppid(), 9)"),
