@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -82,25 +82,22 @@ def resume(directory: Path, emit: Callable[[Event], None]) -> Result:
 
         made = plan(recipe)
         spent = ledger.seconds()
-        sandbox = _sandbox(ledger.get_meta("sandbox_asked"))
-        if preflight.executes_code(made):
-            ledger.set_meta("sandbox", sandbox.level)
-        services = Services(
-            ledger=ledger,
-            artefacts=folder.artefacts,
-            engine=engine_for(made.model, made.base_url),
-            emit=tell,
-            directory=directory,
-            scratch=folder.scratch,
-            sandbox=sandbox,
-            train_unprotected=ledger.get_meta("train_unprotected") is not None,
-            spent=spent,
-            resumed=spent > 0,
-        )
-        try:
+        with closing(_sandbox(ledger.get_meta("sandbox_asked"))) as sandbox:
+            if preflight.executes_code(made):
+                ledger.set_meta("sandbox", sandbox.level)
+            services = Services(
+                ledger=ledger,
+                artefacts=folder.artefacts,
+                engine=engine_for(made.model, made.base_url),
+                emit=tell,
+                directory=directory,
+                scratch=folder.scratch,
+                sandbox=sandbox,
+                train_unprotected=ledger.get_meta("train_unprotected") is not None,
+                spent=spent,
+                resumed=spent > 0,
+            )
             return _finish(made, services)
-        finally:
-            sandbox.close()
 
 
 def _sandbox(asked: str | None) -> IsolatedSandbox:
@@ -121,7 +118,7 @@ def preflight_only(made: Plan) -> tuple[str, ...]:
     """Prove the parts of a plan in a folder that is thrown away; return what was found."""
     with tempfile.TemporaryDirectory(prefix="instar-check-") as place:
         folder = RunFolder.create(Path(place) / "run")
-        with folder.open_for_writing() as ledger:
+        with folder.open_for_writing() as ledger, closing(IsolatedSandbox()) as sandbox:
             services = Services(
                 ledger=ledger,
                 artefacts=folder.artefacts,
@@ -129,11 +126,12 @@ def preflight_only(made: Plan) -> tuple[str, ...]:
                 emit=lambda event: None,
                 directory=folder.path,
                 scratch=folder.scratch,
-                sandbox=IsolatedSandbox(),
+                sandbox=sandbox,
             )
             once = Recorder(ledger, services.emit, None, 0.0)
             guarded, context, _ = prepare(made, services, once)
-            return (*services.engine.facts(), *prove(guarded, context, once))
+            isolation = context.sandbox.facts() if context.sandbox else ()
+            return (*services.engine.facts(), *isolation, *prove(guarded, context, once))
 
 
 def _finish(made: Plan, services: Services) -> Result:

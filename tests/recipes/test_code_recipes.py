@@ -10,8 +10,12 @@ import pytest
 from instar.acquisition.feedback.environment.unit_tests import UnitTests
 from instar.acquisition.tasks.human_eval import HumanEval
 from instar.environments.sandbox.sandbox import IsolatedSandbox
-from instar.recipe import changed, load, plan
+from instar.errors import UsageError
+from instar.events import RunStarted
+from instar.preflight import executes_code
+from instar.recipe import built_in, changed, load, plan
 from instar.run import Services, run
+from instar.session import start
 from instar.store.folder import RunFolder
 from instar.store.queries import funnel, history, lessons
 from instar.testing.fakes import ScriptedEngine, context
@@ -87,7 +91,7 @@ def asked(request, problems):
     return next(p for p in problems if text.startswith(p.rstrip()) or text.startswith(p))
 
 
-def go(tmp_path, sandbox, script, name, change=lambda made: made):
+def go(tmp_path, sandbox, script, name, change=lambda made: made, **options):
     """Run a recipe; return (what was trained on, the funnel)."""
     few = ["acquisition.tasks.count=12"] if name == "code_llama_self_instruct" else []
     made = change(plan(changed(load(name), [*SMALL, *few, "acquisition.solutions.per_task=4"])))
@@ -97,10 +101,11 @@ def go(tmp_path, sandbox, script, name, change=lambda made: made):
             ledger=ledger,
             artefacts=folder.artefacts,
             engine=ScriptedEngine(script),
-            emit=lambda event: None,
+            emit=options.pop("heard", []).append,
             directory=folder.path,
             scratch=folder.scratch,
             sandbox=sandbox,
+            **options,
         )
         run(replace(made, updater=Touch()), services)
         candidates = [e.learner for e in history(ledger) if e.iteration == 1]
@@ -228,3 +233,40 @@ def test_self_instruct_drops_problems_whose_tests_are_vacuous(tmp_path, sandbox,
     )  # fmt: skip
     assert any("is not" in e.task.material for e in everything)
     assert len(everything) > len(rows)
+
+
+@pytest.mark.slow
+def test_the_isolation_is_said_in_the_first_lines(tmp_path, sandbox, problems):
+    heard = []
+    go(tmp_path, sandbox, half_right(problems), "rest_em_code", heard=heard)
+    (started,) = (e for e in heard if isinstance(e, RunStarted))
+    assert f"sandbox: {sandbox.level}" in started.facts
+
+
+@pytest.mark.slow
+def test_what_ran_unprotected_is_not_learned_from_unless_asked_for(tmp_path, problems):
+    unsafe = IsolatedSandbox(["none"])
+    heard = []
+    rows, counts = go(tmp_path, unsafe, half_right(problems), "rest_em_code", heard=heard)
+    assert rows == []
+    assert counts["NotUnprotected: kept"] == 0
+    reason = "its code ran without a sandbox; --train-unprotected would keep it"
+    assert counts[f"NotUnprotected: dropped, {reason}"] == counts["sampled"]
+    (started,) = (e for e in heard if isinstance(e, RunStarted))
+    assert "sandbox: NONE, code runs unprotected" in started.facts
+    rows, _ = go(tmp_path, unsafe, half_right(problems), "rest_em_code", train_unprotected=True)
+    unsafe.close()
+    assert len(rows) == 12
+
+
+def test_only_recipes_that_execute_code_need_a_sandbox():
+    code = {n for n in built_in() if executes_code(plan(load(n)))}
+    assert code == {"rest_em_code", "code_t", "self_debug", "ldb", "code_llama_self_instruct"}
+    scored = load("rest_em", ["data.source={use: reasoning_gym, dataset: countdown}"])
+    assert executes_code(plan(scored))
+
+
+def test_a_run_with_an_unknown_isolation_leaves_no_folder(tmp_path):
+    with pytest.raises(UsageError, match="no sandbox 'docker'"):
+        start(load("rest_em_code"), tmp_path / "run", lambda event: None, sandbox="docker")
+    assert not (tmp_path / "run").exists()

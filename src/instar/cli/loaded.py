@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from instar.environments.sandbox.sandbox import IsolatedSandbox
+from instar.preflight import executes_code
 from instar.protocols import Context
 from instar.recipe import Plan, Recipe, plan
 from instar.session import engine_for, recorded
@@ -37,7 +39,10 @@ def recipe_of(directory: Path) -> Recipe:
 @contextmanager
 def bare(made: Plan) -> Iterator[Context]:
     """Give a context for the plan's own model, with a scratch folder that is thrown away."""
-    with tempfile.TemporaryDirectory(prefix="instar-") as place:
+    with (
+        tempfile.TemporaryDirectory(prefix="instar-") as place,
+        closing(IsolatedSandbox()) as sandbox,
+    ):
         scratch = Path(place)
         base = Learner(base=made.model, prompt=made.prompt)
         yield Context(
@@ -48,5 +53,6 @@ def bare(made: Plan) -> Iterator[Context]:
             artefacts=FolderArtefacts(scratch / "artefacts"),
             emit=lambda event: None,
             scratch=scratch,
+            sandbox=sandbox if executes_code(made) else None,
             seed=made.seed,
         )

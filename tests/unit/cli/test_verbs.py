@@ -183,3 +183,12 @@ def test_check_says_which_law_a_class_breaks(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(LAWLESS)
     with pytest.raises(RuntimeError, match="Short gave 5 for 6 experiences"):
         CliRunner().invoke(app, ["check", "./mine.py:Short"], catch_exceptions=False)
+
+
+def test_check_sandbox_says_what_the_machine_gives():
+    found = document("check", "--sandbox")
+    assert set(found) == {"chosen", "tried"}
+    assert [set(t) for t in found["tried"]] == [{"isolation", "holds", "why", "milliseconds"}] * 3
+    holding = [t["isolation"] for t in found["tried"] if t["holds"]]
+    assert found["chosen"] == holding[0]
+    assert f"a run would use {holding[0]}" in said("check", "--sandbox")

@@ -87,7 +87,9 @@ def _read(ended: Execution) -> Judged:
         return None, "the scorer took too long"
     try:
         marks = json.loads(ended.stdout)
-    except ValueError:
+    except (ValueError, RecursionError):
+        marks = None
+    if not isinstance(marks, (str, int, float)):
         told = ended.stderr.decode("utf-8", "replace").strip().splitlines()
         return None, f"the scorer ended: {told[-1] if told else ended.ended}"
     if isinstance(marks, str):
