@@ -47,7 +47,7 @@ def test_the_score_is_the_share_of_tests_that_pass_and_the_critique_is_the_first
         "    return x ** 2",
         "def square(x):\n    return abs(x) * x",
     )
-    assert (right.score, right.critique) == (1.0, None)
+    assert (right.score, right.critique, right.answer) == (1.0, None, "square")
     assert body.score == 1.0
     assert partly.score == pytest.approx(2 / 3)
     assert partly.critique.startswith("1 of 3 tests failed; first: assert candidate(-3) == 9")
@@ -59,6 +59,7 @@ def test_an_error_is_told_with_the_last_frames_of_the_program(here):
     assert "ZeroDivisionError: division by zero" in found.critique
     (broken,) = judge(here, HUMAN_EVAL, "```python\ndef square(x) return x\n```")
     assert "SyntaxError" in broken.critique
+    assert broken.answer is None
     assert "def square(x) return x" in broken.critique
 
 

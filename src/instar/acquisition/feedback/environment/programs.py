@@ -140,6 +140,18 @@ def entry_of(task: Task) -> str:
     return functions[-1] if functions else ""
 
 
+def defines(code: str, entry: str) -> str | None:
+    """Return `entry` if the program is valid Python that defines it; without one, `program`."""
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    if not entry:
+        return "program"
+    names = {n.name for n in body if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    return entry if entry in names else None
+
+
 def code_of(text: str, task: Task | None = None, entry: str = "") -> str:
     """Return the program in what a model wrote.
 

@@ -12,6 +12,7 @@ from instar.acquisition.feedback.environment.programs import (
     Judged,
     checks_of,
     code_of,
+    defines,
     judged_all,
     sandbox_of,
 )
@@ -30,8 +31,9 @@ class UnitTests:
     with an assert in it is one test. Program and tests run in two processes of the sandbox, and
     what the program returns reaches the tests as plain data: exit codes, prints, `__eq__` or a
     changed `assert` decide nothing. A function that must return other than None, numbers, text,
-    bytes, lists, tuples, sets and dicts of these, fails. `timeout_s` is for one program with all
-    its tests, `memory_mb` for each of the two.
+    bytes, lists, tuples, sets and dicts of these, fails. The answer is the function's name where
+    the program is valid Python that defines it, so `form` counts that. `timeout_s` is for one
+    program with all its tests, `memory_mb` for each of the two.
     """
 
     timeout_s: float = 5.0
@@ -52,7 +54,10 @@ class UnitTests:
         work = work_of(batch)
         ran = judged_all(sandbox, list(work.values()), limits)
         found = dict(zip(work, ran, strict=True))
-        return [_feedback(e, found.get(i)) for i, e in enumerate(batch)]
+        return [
+            _feedback(e, found[i], *work[i]) if i in work else _unjudged(e)
+            for i, e in enumerate(batch)
+        ]
 
 
 def work_of(batch: Sequence[Experience]) -> dict[int, tuple[str, Checks]]:
@@ -70,12 +75,15 @@ def limits_of(seconds: float, megabytes: int) -> Limits:
     return Limits(wall=seconds, cpu=max(1, round(seconds)), memory=megabytes * 2**20)
 
 
-def _feedback(experience: Experience, found: Judged | None) -> Feedback:
-    if found is None:
-        failed = experience.solution.error
-        why = f"the sample failed: {failed}" if failed else "the task has no tests"
-        return Feedback(source=SOURCE, score=None, critique=why)
-    return Feedback(source=SOURCE, score=found.share, critique=critique(found))
+def _unjudged(experience: Experience) -> Feedback:
+    failed = experience.solution.error
+    why = f"the sample failed: {failed}" if failed else "the task has no tests"
+    return Feedback(source=SOURCE, score=None, critique=why)
+
+
+def _feedback(experience: Experience, found: Judged, code: str, checks: Checks) -> Feedback:
+    named = defines(code, checks.entry)
+    return Feedback(source=SOURCE, score=found.share, critique=critique(found), answer=named)
 
 
 def critique(found: Judged) -> str | None:
@@ -88,6 +96,3 @@ def critique(found: Judged) -> str | None:
     first = failed[0]
     counted = f"{len(failed)} of {len(found.results)} tests failed"
     return f"{counted}; first: {first.text}\n{first.failed}"[:SHOWN]
-
-
-__all__ = ["Checks", "UnitTests", "critique", "limits_of"]
