@@ -45,7 +45,7 @@ def attacked(backend: str, user: bool, container: bool) -> tuple[dict | None, st
         env={"PATH": os.environ["PATH"], "PYTHONPATH": _packages(), "INSTAR_CACHE": _cache(user)},
     )
     if done.returncode != 0:
-        return None, done.stderr.strip().splitlines()[-1][-300:]
+        return None, (done.stderr.strip() or f"it ended with {done.returncode}")[-300:]
     return json.loads(done.stdout), ""
 
 

@@ -19,7 +19,7 @@ import instar
 from instar.errors import ComponentError
 from instar.types import Execution, Limits
 
-START = 30.0  # seconds a warm interpreter may take to import what it is to keep loaded; ours
+START = 120.0  # seconds an interpreter may take to import, or compile, what it keeps loaded; ours
 GRACE = 5.0  # seconds from the kill to the word that the process is gone; ours
 TICK = 0.02  # seconds between looks at the scratch folder; ours
 CHUNK = 1 << 16  # bytes
