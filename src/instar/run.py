@@ -107,15 +107,15 @@ def prove(plan: Plan, context: Context, once: Recorder) -> tuple[str, ...]:
     facts: list[str] = []
 
     def make() -> tuple[Trained, ...]:
-        once.begin("preflight", "checks", 2)
         facts.extend(preflight.check_feedback(plan, context))
         once.advance(1)
         facts.append(preflight.check_update(plan, context))
-        once.end()
         return ()
 
     parts = (plan.updater, plan.assessors, plan.measures)
+    once.begin("preflight", "checks", 2)
     once("preflight", (fingerprint(parts), context.learner.id), Trained, make)
+    once.end()
     for fact in facts:
         context.emit(Note(text=f"preflight: {fact}"))
     return tuple(facts)
