@@ -39,8 +39,8 @@ def test_every_entry_builds(tmp_path):
         assert component("source", source_of(text), "--tasks", Path())
     with pytest.raises(RecipeError, match="has no field 'promt'; did you mean 'prompt'"):
         component("source", source_of("a.jsonl,promt=question"), "--tasks", Path())
-    with pytest.raises(RecipeError, match="runs the model's answer as Python"):
-        component("source", source_of("reasoning_gym:countdown"), "--tasks", Path())
+    with pytest.raises(RecipeError, match="codeio: it runs code to make items, refused"):
+        component("source", source_of("reasoning_gym:codeio"), "--tasks", Path())
 
 
 @pytest.mark.parametrize("text", ["", "chain_sum", "tasks.csv", "no/such/folder", "x:y"])
