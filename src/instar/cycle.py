@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from instar import steps
@@ -39,18 +39,23 @@ def turn(plan: Plan, context: Context, once: Once) -> Turn:
 def acquire(
     plan: Plan, tasks: Sequence[Task], context: Context, once: Once
 ) -> tuple[Experience, ...]:
-    """Solve, judge and correct, batch by batch; a corrected solution is judged like any other.
+    """Solve, judge and correct, batch by batch; a batch is judged while the next one is sampled.
 
-    Correcting comes before filtering: STaR rationalises the very solutions a filter would drop.
+    A corrected solution is judged like any other. Correcting comes before filtering: STaR
+    rationalises the very solutions a filter would drop.
     """
     found: list[Experience] = []
+    judging: Callable[[], tuple[Experience, ...]] = tuple
+    batches = [tasks[i : i + plan.batch] for i in range(0, len(tasks), plan.batch)]
     once.begin("acquire", "tasks", len(tasks))
-    for start in range(0, len(tasks), plan.batch):
-        batch = tasks[start : start + plan.batch]
-        solved = steps.assess(plan, steps.solve(plan, batch, context, once), context, once)
-        corrected = steps.correct(plan, solved, context, once)
-        found += [*solved, *steps.assess(plan, corrected, context, once)]
-        once.advance(len(batch))
+    for batch, last in zip([*batches, ()], [(), *batches], strict=True):
+        solved = steps.solve(plan, batch, context, once) if batch else ()
+        if last:
+            judged = judging()
+            corrected = steps.correct(plan, judged, context, once)
+            found += [*judged, *steps.assess(plan, corrected, context, once)()]
+            once.advance(len(last))
+        judging = steps.assess(plan, solved, context, once)
     once.end()
     return tuple(found)
 

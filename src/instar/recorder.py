@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from threading import Thread
 from typing import TypeVar
 
 from instar.budget import Budget
@@ -62,16 +64,47 @@ class Recorder:
             BudgetSpent: when the step would have to be made and nothing is left to spend.
         """
         full_key = digest(step, key)
-        rows = self._ledger.recall(full_key, kind)
+        rows = self._recall(step, full_key, kind)
         if rows is None:
-            if self.budget and not self.budget.allows(self.seconds + self.reserve, self.tokens):
-                raise BudgetSpent(f"the budget was used up before {step}")
             started = time.monotonic()
-            rows = tuple(make())
-            took = time.monotonic() - started
-            self._ledger.record(full_key, step, self.iteration, rows, took)
-            self.took[step] = took
-            self._worked = True
+            rows = self._keep(step, full_key, tuple(make()), time.monotonic() - started)
+        return rows
+
+    def beside(
+        self, step: str, key: tuple[object, ...], kind: type[R], make: Callable[[], Sequence[R]], /
+    ) -> Callable[[], tuple[R, ...]]:
+        """Begin a step in a thread, beside the next ones; what is returned waits and records it.
+
+        The ledger has it where it was waited for, whenever it was ready, so that its order does not
+        depend on time. The seconds recorded are those that were waited.
+
+        Raises:
+            BudgetSpent: as above.
+        """
+        full_key = digest(step, key)
+        rows = self._recall(step, full_key, kind)
+        if rows is not None:
+            return lambda: rows
+        made = _in_background(make)
+
+        def wait() -> tuple[R, ...]:
+            started = time.monotonic()
+            return self._keep(step, full_key, tuple(made.result()), time.monotonic() - started)
+
+        return wait
+
+    def _recall(self, step: str, key: str, kind: type[R]) -> tuple[R, ...] | None:
+        rows = self._ledger.recall(key, kind)
+        if rows is not None:
+            self.tokens += sum(tokens_of(row) for row in rows)
+        elif self.budget and not self.budget.allows(self.seconds + self.reserve, self.tokens):
+            raise BudgetSpent(f"the budget was used up before {step}")
+        return rows
+
+    def _keep(self, step: str, key: str, rows: tuple[R, ...], took: float) -> tuple[R, ...]:
+        self._ledger.record(key, step, self.iteration, rows, took)
+        self.took[step] = took
+        self._worked = True
         self.tokens += sum(tokens_of(row) for row in rows)
         return rows
 
@@ -92,3 +125,17 @@ class Recorder:
         self._step = None
         took = time.monotonic() - started
         self._emit(StepEnded(step=step, seconds=took, cached=not self._worked))
+
+
+def _in_background(make: Callable[[], Sequence[R]]) -> Future[Sequence[R]]:
+    """Call `make` in a thread that does not outlive the program."""
+    made: Future[Sequence[R]] = Future()
+
+    def call() -> None:
+        try:
+            made.set_result(make())
+        except BaseException as error:  # it is raised where the result is waited for
+            made.set_exception(error)
+
+    Thread(target=call, daemon=True).start()
+    return made

@@ -38,6 +38,12 @@ class Once(Protocol):
         """Return the recorded rows of this step, or make and record them."""
         ...
 
+    def beside(
+        self, step: str, key: tuple[object, ...], kind: type[R], make: Callable[[], Sequence[R]], /
+    ) -> Callable[[], tuple[R, ...]]:
+        """Begin a step beside the next ones; call what is returned once, for its rows."""
+        ...
+
     def begin(self, step: str, unit: str, total: int, /) -> None:
         """Say that a long step begins."""
         ...
@@ -87,10 +93,10 @@ def solve(
 
 def assess(
     plan: Plan, batch: Sequence[Experience], context: Context, once: Once
-) -> tuple[Experience, ...]:
-    """`f^F`: the feedback of every assessor on one batch."""
+) -> Callable[[], tuple[Experience, ...]]:
+    """`f^F`: begin to judge one batch; what is returned waits for every assessor's feedback."""
     if not batch:
-        return ()
+        return tuple
 
     def make() -> list[Assessed]:
         columns = [judge(a, batch, context) for a in plan.assessors]
@@ -100,8 +106,8 @@ def assess(
         ]
 
     judges = tuple(fingerprint(a) for a in plan.assessors)
-    rows = once("assess", (judges, tuple(e.id for e in batch)), Assessed, make)
-    return attach(batch, [r.feedback for r in rows])
+    judged = once.beside("assess", (judges, tuple(e.id for e in batch)), Assessed, make)
+    return lambda: attach(batch, [r.feedback for r in judged()])
 
 
 def correct(

@@ -1,6 +1,7 @@
 """Whole runs on a scripted engine: what the loop promises, without a model."""
 
 import json
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -121,6 +122,36 @@ def test_a_better_candidate_is_promoted_and_the_sealed_split_confirms_it(tmp_pat
         opened = ledger.connection.execute("SELECT learner FROM opening").fetchall()
     assert opened == [(result.learner.id,)]
     assert [e.iteration for e in heard if isinstance(e, IterationEnded)] == [1, 2]
+
+
+def test_a_batch_is_judged_while_the_next_one_is_sampled(tmp_path):
+    drawn, second_batch, heard = set(), threading.Event(), []
+
+    def script(request, sample, learner):
+        if request.n == 4:
+            drawn.add(request.messages[-1].content)
+            if len(drawn) > 6:
+                second_batch.set()
+        return answers(better_each_time)(request, sample, learner)
+
+    @dataclass(frozen=True)
+    class Waits:
+        """Judge a sampled batch only when the second one is being sampled."""
+
+        judge: object
+
+        def assess(self, batch, context, /):
+            if len(batch) == 24:
+                heard.append(second_batch.wait(20.0))
+            return self.judge.assess(batch, context)
+
+    made = plan(recipe("rest_em", "iterations=1"))
+    made = replace(made, assessors=tuple(Waits(a) for a in made.assessors))
+    _, folder, _ = go(tmp_path, ScriptedEngine(script), made)
+    assert heard == [True, True]
+    with folder.open_for_reading() as ledger:
+        made = [s for (s,) in ledger.ask("SELECT step FROM steps WHERE iteration = 1 ORDER BY number")]
+    assert made[1:5] == ["solve", "solve", "assess", "assess"]
 
 
 def test_no_improvement_is_said_plainly_and_the_sealed_split_stays_closed(tmp_path):

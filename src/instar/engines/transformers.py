@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,8 @@ TELL = 0.1  # seconds between progress events
 class TransformersEngine:
     """An `Engine` over a causal language model of transformers; loaded when first used.
 
+    It serves one thread at a time: an assessor that asks the learner waits for the solver.
+
     Args:
         model: `smollm2`, a local folder or a hub name.
         dtype: `bfloat16`, `float32`, or `auto` for what the hardware does best.
@@ -35,11 +38,18 @@ class TransformersEngine:
     dtype: str = "auto"
     max_rows: int = 1024
     _loaded: _Loaded | None = field(default=None, repr=False)
+    _serves: Lock = field(default_factory=Lock, repr=False)
 
     def generate(
         self, requests: Sequence[Request], learner: Learner, context: Context, /
     ) -> list[tuple[Completion, ...]]:
         """Complete each request `n` times; see `protocols.Engine`."""
+        with self._serves:
+            return self._generate(requests, learner, context)
+
+    def _generate(
+        self, requests: Sequence[Request], learner: Learner, context: Context
+    ) -> list[tuple[Completion, ...]]:
         loaded = self._serving(learner, context)
         prompts = [models.chat_tokens(loaded.tokenizer, r.messages) for r in requests]
         found: dict[int, tuple[Completion, ...]] = {}

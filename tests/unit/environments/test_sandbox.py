@@ -168,6 +168,26 @@ def test_an_interpreter_that_dies_is_one_error_and_the_next_run_works(sandbox):
     assert said(sandbox, "print('again')") == "again\n"
 
 
+def test_closing_ends_what_runs_and_nothing_runs_again():
+    sandbox = held("landlock")
+    ended = []
+
+    def loop():
+        with pytest.raises(ComponentError, match="gone"):
+            sandbox.run("print('on', flush=True)\nwhile True: pass", {}, Limits(wall=60.0))
+        ended.append(True)
+
+    running = threading.Thread(target=loop)
+    running.start()
+    while not sandbox._busy:
+        time.sleep(0.01)
+    sandbox.close()
+    running.join(10.0)
+    assert ended
+    with pytest.raises(ComponentError, match="the sandbox is closed"):
+        sandbox.run("pass", {}, SHORT)
+
+
 def test_a_name_that_leaves_the_folder_is_refused(sandbox):
     for name in ("../x", "/etc/x", "", ".."):
         with pytest.raises(ValueError, match="not the name of a file"):

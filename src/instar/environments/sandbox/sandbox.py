@@ -40,6 +40,8 @@ class IsolatedSandbox:
         self._launch: Launch | None = None
         self._failed: list[str] = []
         self._idle: dict[tuple[str, ...], queue.SimpleQueue[Zygote]] = {}
+        self._busy: set[Zygote] = set()
+        self._closed = False
         self._lock = threading.Lock()
         # bwrap dies with the thread that started it, so one thread starts all of them.
         self._starter = ThreadPoolExecutor(1)
@@ -72,9 +74,11 @@ class IsolatedSandbox:
             return zygote.run(program, files, limits, stdin, answer)
 
     def close(self) -> None:
-        """End all interpreters."""
+        """End all interpreters; what is running fails, and nothing runs again."""
         with self._lock:
-            idle, self._idle = self._idle, {}
+            idle, self._idle, self._closed = self._idle, {}, True
+            for zygote in self._busy:
+                zygote.kill()
         for waiting in idle.values():
             while not waiting.empty():
                 waiting.get().close()
@@ -107,7 +111,11 @@ class IsolatedSandbox:
         )
 
     def _start(self, made: Launch, warm: tuple[str, ...] = ()) -> Zygote:
-        return self._starter.submit(Zygote, made, warm).result()
+        try:
+            starting = self._starter.submit(Zygote, made, warm)
+        except RuntimeError:
+            raise ComponentError("the sandbox is closed") from None
+        return starting.result()
 
     @contextmanager
     def _zygote(self, warm: tuple[str, ...]) -> Iterator[Zygote]:
@@ -118,12 +126,20 @@ class IsolatedSandbox:
             zygote = idle.get_nowait()
         except queue.Empty:
             zygote = self._start(self._chosen(), warm)
+        with self._lock:
+            self._busy.add(zygote)
+        works = False
         try:
             yield zygote
-        except BaseException:
-            zygote.close()
-            raise
-        idle.put(zygote)
+            works = True
+        finally:
+            with self._lock:
+                self._busy.discard(zygote)
+                works = works and not self._closed
+                if works:
+                    idle.put(zygote)
+            if not works:
+                zygote.close()
 
 
 def _plain(zygote: Zygote, program: str, limits: Limits) -> Execution:

@@ -120,6 +120,10 @@ class Zygote:
         finally:
             _remove(scratch)
 
+    def kill(self) -> None:
+        """Kill the interpreter under a run, from another thread; the run fails."""
+        self._process.kill()
+
     def close(self) -> None:
         """End the interpreter and whatever it runs."""
         self._link.close()
