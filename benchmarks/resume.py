@@ -3,8 +3,8 @@
 A two-iteration run on a random llama of two layers that really samples and trains. Each trial is
 killed at an instant drawn evenly from the whole run, and resumed until it ends by itself. Compared
 are the hash of all that the ledger holds (without wall-clock times) and the learners. `again` is
-how many more tokens were sampled, in all sessions, than the uninterrupted run needed; `batch` is
-the most that one step of the ledger holds. A second uninterrupted run says whether the same seed
+how many more completions the engine was asked for, in all sessions, than in the uninterrupted run;
+`batch` is the most it is asked for at once. A second uninterrupted run says whether the same seed
 gives the same ledger at all.
 
     python benchmarks/resume.py             # 50 trials; writes benchmarks/results/resume.json
@@ -32,35 +32,57 @@ import tiny  # noqa: E402
 NOT_IMPROVED = 4
 
 
-def instar(*words: str) -> subprocess.Popen:
+COUNTED = """
+from instar.cli.app import main
+from instar.engines.transformers import TransformersEngine
+
+generate = TransformersEngine.generate
+
+def counted(self, requests, learner, context):
+    with open({path!r}, "a") as file:  # before it is sampled, so that a kill hides nothing
+        print(sum(r.n for r in requests), file=file)
+    return generate(self, requests, learner, context)
+
+TransformersEngine.generate = counted
+main()
+"""
+
+
+def asked(path: Path) -> Path:
+    return path.with_name(f"{path.name}.asked")
+
+
+def instar(verb: str, target: Path, path: Path) -> subprocess.Popen:
+    """Start a run of the recipe `target` in `path`, or resume the run `target`."""
+    where = [] if verb == "resume" else ["--dir", str(path)]
     return subprocess.Popen(
-        [sys.executable, "-m", "instar", *words],
+        [sys.executable, "-c", COUNTED.format(path=str(asked(path))), verb, str(target), *where],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
 
-def whole(*words: str) -> None:
-    code = instar(*words).wait()
-    assert code == NOT_IMPROVED, f"instar {words[0]} ended with {code}"
+def whole(verb: str, target: Path, path: Path) -> None:
+    code = instar(verb, target, path).wait()
+    assert code == NOT_IMPROVED, f"instar {verb} ended with {code}"
 
 
 def found(path: Path) -> dict:
     """Return what the run says of itself."""
-    events = [json.loads(line) for line in (path / "events.jsonl").read_text().splitlines()]
+    calls = [int(line) for line in asked(path).read_text().splitlines()]
     with RunFolder(path).open_for_reading() as ledger:
         return {
             "content": ledger.content(),
             "learners": [e.learner for e in history(ledger)],
-            "sampled": sum(e["tokens"] for e in events if e["event"] == "Progress"),
-            "batch": ledger.ask("SELECT max(tokens) FROM steps")[0][0],
+            "asked": sum(calls),
+            "batch": max(calls),
         }
 
 
 def trial(recipe: Path, path: Path, instant: float) -> dict:
     """Kill a run after `instant` seconds, resume it, and return what it ended with."""
-    process = instar("run", str(recipe), "--dir", str(path))
+    process = instar("run", recipe, path)
     time.sleep(instant)
     process.kill()
     process.wait()
@@ -69,10 +91,10 @@ def trial(recipe: Path, path: Path, instant: float) -> dict:
         if (path / "ledger.sqlite").is_file():
             with RunFolder(path).open_for_reading() as ledger:
                 steps = ledger.ask("SELECT count(*) FROM steps")[0][0]
-        whole("resume", str(path))
+        whole("resume", path, path)
         return {"killed_after": round(instant, 2), "steps_done": steps, **found(path)}
     again = path.with_name(f"{path.name}-again")  # it died before it had begun
-    whole("run", str(recipe), "--dir", str(again))
+    whole("run", recipe, again)
     return {"killed_after": round(instant, 2), "steps_done": None, **found(again)}
 
 
@@ -84,10 +106,10 @@ def main() -> None:
         place = Path(name)
         recipe = tiny.write(place)
         started = time.monotonic()
-        whole("run", str(recipe), "--dir", str(place / "whole"))
+        whole("run", recipe, place / "whole")
         took = time.monotonic() - started
         expected = found(place / "whole")
-        whole("run", str(recipe), "--dir", str(place / "second"))
+        whole("run", recipe, place / "second")
         second = found(place / "second")
         draw = random.Random(0)
         instants = [draw.uniform(0, took) for _ in range(given.trials)]
@@ -97,7 +119,7 @@ def main() -> None:
             made["same"] = made["content"] == expected["content"] and (
                 made["learners"] == expected["learners"]
             )
-            made["again"] = made["sampled"] - expected["sampled"]
+            made["again"] = made["asked"] - expected["asked"]
             print(f"{number}: {made}", flush=True)
             return made
 
@@ -108,7 +130,7 @@ def main() -> None:
         "second_run_same": second["content"] == expected["content"],
         "same": sum(t["same"] for t in trials),
         "of": len(trials),
-        "most_sampled_again": max(t["again"] for t in trials),
+        "most_asked_again": max(t["again"] for t in trials),
         "trials": trials,
     }
     print(json.dumps({k: v for k, v in result.items() if k != "trials"}, indent=1))

@@ -23,7 +23,9 @@ def command(
 
     with RunFolder(directory).open_for_reading() as ledger:
         found = find_learner(ledger, learner)
-        entry = next(e for e in history(ledger) if e.learner == found.id)
+        entries = [e for e in history(ledger) if e.learner == found.id]
+        # An iteration that kept nothing left the learner as it was, which other iterations made.
+        entry = next((e for e in entries if str(e.iteration) == learner), entries[0])
         reports = [r for s in ("gate", "sealed") if (r := report(ledger, found.id, s))]
         counts = funnel(ledger, entry.iteration) if entry.iteration else {}
     scores = [

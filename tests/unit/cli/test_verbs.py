@@ -47,10 +47,8 @@ def script(request, sample, learner):
     return f"\x1b[31mThe answer is {total + wrong}"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("cli") / "run"
-    recipe = changed(load("rest_em"), SETTINGS)
+def made_run(path, *settings):
+    recipe = changed(load("rest_em"), [*SETTINGS, *settings])
     made = RunFolder.create(path)
     made.recipe.write_text(yaml.dump(dict(recipe.data)))
     with made.open_for_writing() as ledger:
@@ -64,6 +62,11 @@ def folder(tmp_path_factory):
         )
         run(replace(plan(recipe), updater=Touch()), services)
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return made_run(tmp_path_factory.mktemp("cli") / "run")
 
 
 def said(*words):
@@ -98,6 +101,15 @@ def test_show_has_every_measure_and_the_funnel(folder):
     }  # fmt: skip
     assert {s["split"] for s in shown["scores"]} == {"gate", "sealed"}
     assert shown["funnel"]["sampled"] == 24
+
+
+def test_an_iteration_that_kept_nothing_is_shown_with_its_funnel(tmp_path):
+    kept_nothing = "refinement.filtering=[{use: score_at_least, threshold: 2.0}]"
+    path = made_run(tmp_path / "run", kept_nothing)
+    shown = document("show", path, "1")
+    assert (shown["iteration"], shown["rows_trained"], shown["accepted"]) == (1, 0, False)
+    assert shown["funnel"]["ScoreAtLeast: dropped"] == shown["funnel"]["sampled"] == 24
+    assert document("show", path, "base")["iteration"] == 0
 
 
 def test_diff_shows_what_was_fixed(folder):
