@@ -23,7 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from instar.acquisition.feedback.environment.mutants_killed import mutated
-from instar.acquisition.feedback.environment.programs import checks_of, judged, judged_all
+from instar.acquisition.feedback.environment.programs import checks_of
+from instar.acquisition.feedback.environment.running import judged, judged_all
 from instar.acquisition.tasks.human_eval import HumanEval
 from instar.environments.sandbox.sandbox import IsolatedSandbox
 from instar.errors import ComponentError

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import BinaryIO, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -113,7 +113,7 @@ class Sandbox(Protocol):
         /,
         *,
         stdin: bytes = b"",
-        answer: Callable[[bytes], bytes | None] | None = None,
+        streams: tuple[BinaryIO, BinaryIO] | None = None,
         warm: Sequence[str] = (),
     ) -> Execution:
         """Run a Python program to its end; when this returns, nothing of it is left.
@@ -123,8 +123,8 @@ class Sandbox(Protocol):
             files: what lies in its scratch folder, by name.
             limits: what it may use; beyond them it is killed.
             stdin: what it reads.
-            answer: makes stdin go on: each line of standard output is given to it, and what it
-                returns is the next line of standard input; None kills the program.
+            streams: its standard input and output, in place of `stdin` and what the answer holds;
+                closed here as soon as the program has them.
             warm: modules that are imported before the program starts, once for many programs.
 
         Raises:

@@ -358,7 +358,7 @@ class Execution:
     """How a program ended, and what it wrote.
 
     `ended` is `exit` (by itself, with `code`), `signal` (`code` is its negative number), `timeout`,
-    `output` or `disk` (killed for too much of it), or `refused` (it stopped answering in turn).
+    or `output` or `disk` (killed for too much of it).
     What it wrote is bytes of hostile make; `seconds` is wall-clock time, `cpu` processor time.
     """
 

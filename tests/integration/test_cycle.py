@@ -150,8 +150,8 @@ def test_a_batch_is_judged_while_the_next_one_is_sampled(tmp_path):
     _, folder, _ = go(tmp_path, ScriptedEngine(script), made)
     assert heard == [True, True]
     with folder.open_for_reading() as ledger:
-        made = [s for (s,) in ledger.ask("SELECT step FROM steps WHERE iteration = 1 ORDER BY number")]
-    assert made[1:5] == ["solve", "solve", "assess", "assess"]
+        rows = ledger.ask("SELECT step FROM steps WHERE iteration = 1 ORDER BY number")
+    assert [step for (step,) in rows][1:5] == ["solve", "solve", "assess", "assess"]
 
 
 def test_no_improvement_is_said_plainly_and_the_sealed_split_stays_closed(tmp_path):

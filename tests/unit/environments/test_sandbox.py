@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from io import FileIO
 
 import pytest
 
@@ -111,17 +112,24 @@ def test_files_are_bounded_in_size_and_number(sandbox):
     assert said(sandbox, many, few) != "made\n"
 
 
-def test_a_conversation_goes_line_by_line(sandbox):
-    heard = []
+def test_two_programs_talk_through_their_streams(sandbox):
+    (to_one, from_other), (to_other, from_one) = (
+        (FileIO(read, "rb"), FileIO(write, "wb")) for read, write in (os.pipe(), os.pipe())
+    )
+    told = []
 
-    def answer(line):
-        heard.append(line)
-        return line.upper() if len(heard) < 4 else None
+    def one():
+        program = "import sys\nprint('a', flush=True)\nprint(input(), file=sys.stderr)"
+        told.append(sandbox.run(program, {}, SHORT, streams=(to_one, from_one)))
 
-    program = "text = 'a'\nwhile True:\n    print(text, flush=True)\n    text = input() + 'b'"
-    ended = sandbox.run(program, {}, SHORT, answer=answer)
-    assert heard == [b"a", b"Ab", b"ABb", b"ABBb"]
-    assert ended.ended == "refused"
+    speaker = threading.Thread(target=one)
+    speaker.start()
+    program = "print(input() + 'b', flush=True)\nassert not __import__('sys').stdin.read()"
+    other = sandbox.run(program, {}, SHORT, streams=(to_other, from_other))
+    speaker.join()
+    assert told[0].stderr == b"ab\n"
+    assert (other.code, other.stdout, other.stderr) == (0, b"", b"")
+    assert all(end.closed for end in (to_one, from_one, to_other, from_other))
 
 
 def test_modules_are_imported_once_and_found_loaded(sandbox):

@@ -12,7 +12,7 @@ from functools import partial
 
 from instar.environments.sandbox.backends import MISSING, ORDER, launch
 from instar.environments.sandbox.canaries import leaks
-from instar.environments.sandbox.zygote import Answer, Launch, Zygote
+from instar.environments.sandbox.zygote import Launch, Streams, Zygote
 from instar.errors import ComponentError, UsageError
 from instar.types import Execution, Limits
 
@@ -65,13 +65,13 @@ class IsolatedSandbox:
         /,
         *,
         stdin: bytes = b"",
-        answer: Answer | None = None,
+        streams: Streams | None = None,
         warm: Sequence[str] = (),
     ) -> Execution:
         """Run a program; see `protocols.Sandbox`."""
         self._chosen()
         with self._zygote(tuple(warm)) as zygote:
-            return zygote.run(program, files, limits, stdin, answer)
+            return zygote.run(program, files, limits, stdin, streams)
 
     def close(self) -> None:
         """End all interpreters; what is running fails, and nothing runs again."""

@@ -11,9 +11,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import instar
 from instar.errors import ComponentError
@@ -24,7 +25,7 @@ GRACE = 5.0  # seconds from the kill to the word that the process is gone; ours
 TICK = 0.02  # seconds between looks at the scratch folder; ours
 CHUNK = 1 << 16  # bytes
 
-Answer = Callable[[bytes], bytes | None]
+Streams = tuple[BinaryIO, BinaryIO]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,7 @@ class Zygote:
         files: Mapping[str, str],
         limits: Limits,
         stdin: bytes = b"",
-        answer: Answer | None = None,
+        streams: Streams | None = None,
     ) -> Execution:
         """Run one program to its end; see `protocols.Sandbox`.
 
@@ -99,7 +100,7 @@ class Zygote:
                 raise ValueError(f"{name!r} is not the name of a file")
         scratch = Path(tempfile.mkdtemp(prefix="instar-sandbox-"))
         try:
-            with _Streams(program, files) as streams:
+            with _Handles(program, files, streams) as handles:
                 request = {
                     "limits": {
                         "memory": limits.memory,
@@ -111,12 +112,12 @@ class Zygote:
                     "scratch": str(scratch),
                 }
                 try:
-                    theirs = streams.theirs()
+                    theirs = handles.theirs()
                     socket.send_fds(self._link, [json.dumps(request).encode()], theirs)
                 except OSError as error:
                     raise ComponentError(f"the sandbox is gone: {error}") from error
-                streams.close_theirs()
-                return self._follow(streams, limits, _Talk(limits.output, stdin, answer), scratch)
+                handles.close_theirs()
+                return self._follow(handles, limits, _Talk(limits.output, stdin), scratch)
         finally:
             _remove(scratch)
 
@@ -130,13 +131,15 @@ class Zygote:
         self._process.kill()
         self._process.wait()
 
-    def _follow(self, streams: _Streams, limits: Limits, talk: _Talk, scratch: Path) -> Execution:
+    def _follow(self, handles: _Handles, limits: Limits, talk: _Talk, scratch: Path) -> Execution:
         """Feed and read the program until it is dead; kill it when it goes beyond its limits."""
         started = time.monotonic()
         ended: str | None = None
         poll = select.poll()
-        for handle in (self._link.fileno(), streams.stdout, streams.stderr):
+        for handle in (self._link.fileno(), *handles.read):
             poll.register(handle, select.POLLIN)
+        if handles.stdin is not None:
+            poll.register(handles.stdin, select.POLLOUT)
         while True:
             spent = time.monotonic() - started
             if ended is None:
@@ -146,29 +149,17 @@ class Zygote:
                     ended = self._kill(beyond)
             elif spent > limits.wall + GRACE:
                 raise ComponentError("the sandbox does not answer")
-            if talk.starts_feeding():
-                poll.register(streams.stdin, select.POLLOUT)
             ready = {n for n, _ in poll.poll(1000 * TICK)}
-            self._exchange(streams, talk, poll, ready)
+            _exchange(handles, talk, poll, ready)
             if self._link.fileno() in ready:
-                return self._end(talk, streams, ended, time.monotonic() - started)
-
-    def _exchange(self, streams: _Streams, talk: _Talk, poll: select.poll, ready: set[int]) -> None:
-        """Move what can be moved now, in both directions."""
-        if streams.stdin in ready and talk.feed(streams.stdin):
-            poll.unregister(streams.stdin)
-            if talk.answer is None:
-                streams.close_stdin()
-        for place, handle in enumerate((streams.stdout, streams.stderr)):
-            if handle in ready and not talk.read(place, handle):
-                poll.unregister(handle)
+                return self._end(talk, handles, ended, time.monotonic() - started)
 
     def _kill(self, why: str) -> str:
         with contextlib.suppress(OSError):
             self._link.send(b"k")
         return why
 
-    def _end(self, talk: _Talk, streams: _Streams, ended: str | None, seconds: float) -> Execution:
+    def _end(self, talk: _Talk, handles: _Handles, ended: str | None, seconds: float) -> Execution:
         try:
             message = self._link.recv(CHUNK)
         except OSError:
@@ -176,8 +167,8 @@ class Zygote:
         if not message:
             raise ComponentError("the sandbox is gone")
         told = json.loads(message)
-        for place, stream in enumerate((streams.stdout, streams.stderr)):
-            while talk.read(place, stream):
+        for handle, place in handles.read.items():
+            while talk.read(place, handle):
                 pass
         code = int(told["code"])
         return Execution(
@@ -204,20 +195,8 @@ class _Talk:
 
     most: int
     stdin: bytes
-    answer: Answer | None
-    feeding: bool = False
     beyond: str | None = None
     output: tuple[bytearray, bytearray] = field(default_factory=lambda: (bytearray(), bytearray()))
-    _read: int = 0
-
-    def __post_init__(self) -> None:
-        self.pending = self.answer is None or bool(self.stdin)
-
-    def starts_feeding(self) -> bool:
-        """Say, once, that there is something to write."""
-        starts = self.pending and not self.feeding
-        self.feeding = self.pending
-        return starts
 
     def feed(self, handle: int) -> bool:
         """Write what the program has not got yet; say whether that was all of it."""
@@ -228,10 +207,7 @@ class _Talk:
         except OSError:  # it closed its input
             self.stdin, written = b"", 0
         self.stdin = self.stdin[written:]
-        if self.stdin:
-            return False
-        self.pending = self.feeding = False
-        return True
+        return not self.stdin
 
     def read(self, place: int, handle: int) -> bool:
         """Take what the program wrote; say whether there may be more."""
@@ -245,41 +221,34 @@ class _Talk:
         got += data[: max(0, self.most + 1 - len(got))]
         if len(got) > self.most:
             self.beyond = "output"
-        elif place == 0 and self.answer is not None:
-            self._answer_lines()
         return True
 
-    def _answer_lines(self) -> None:
-        """Answer every whole line there is: the program asks one question at a time."""
-        assert self.answer is not None
-        while (end := self.output[0].find(b"\n", self._read)) >= 0:
-            line = bytes(self.output[0][self._read : end])
-            self._read = end + 1
-            reply = self.answer(line)
-            if reply is None:
-                self.beyond = "refused"
-                return
-            self.stdin += reply + b"\n"
-            self.pending = True
 
+class _Handles:
+    """The handles of one run: ours stay open until the end, theirs until they are sent.
 
-class _Streams:
-    """The handles of one run: ours stay open until the end, theirs until they are sent."""
+    `read` says what each handle to read is: 0 for standard output, 1 for standard error. With
+    `streams`, standard input and output are those, and nothing of them is here.
+    """
 
-    def __init__(self, program: str, files: Mapping[str, str]) -> None:
+    def __init__(self, program: str, files: Mapping[str, str], streams: Streams | None) -> None:
         self._open: set[int] = set()
+        self._streams = streams or ()
+        self.stdin: int | None = None
+        self.read: dict[int, int] = {}
         text = json.dumps({"program": program, "files": dict(files)})
-        self._given = self._keep(os.memfd_create("program", os.MFD_CLOEXEC))
-        _write_all(self._given, text.encode("ascii"))
-        os.lseek(self._given, 0, os.SEEK_SET)
-        their_in, self.stdin = map(self._keep, os.pipe2(os.O_CLOEXEC))
-        self.stdout, their_out = map(self._keep, os.pipe2(os.O_CLOEXEC))
-        self.stderr, their_err = map(self._keep, os.pipe2(os.O_CLOEXEC))
-        for handle in (self.stdin, self.stdout, self.stderr):
-            os.set_blocking(handle, False)
-        self._theirs = [self._given, their_in, their_out, their_err]
+        given = self._keep(os.memfd_create("program", os.MFD_CLOEXEC))
+        _write_all(given, text.encode("ascii"))
+        os.lseek(given, 0, os.SEEK_SET)
+        if streams is None:
+            their_in, self.stdin = map(self._keep, os.pipe2(os.O_CLOEXEC))
+            os.set_blocking(self.stdin, False)
+            inner = [their_in, self._readable(0)]
+        else:
+            inner = [stream.fileno() for stream in streams]
+        self._theirs = [given, *inner, self._readable(1)]
 
-    def __enter__(self) -> _Streams:
+    def __enter__(self) -> _Handles:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -294,10 +263,20 @@ class _Streams:
         """Close our copies of what was sent."""
         for handle in self._theirs:
             self._close(handle)
+        for stream in self._streams:
+            stream.close()
 
     def close_stdin(self) -> None:
         """Tell the program that its input ends here."""
+        assert self.stdin is not None
         self._close(self.stdin)
+
+    def _readable(self, place: int) -> int:
+        """Make a pipe that the program writes to; return its end of it."""
+        ours, theirs = map(self._keep, os.pipe2(os.O_CLOEXEC))
+        os.set_blocking(ours, False)
+        self.read[ours] = place
+        return theirs
 
     def _keep(self, handle: int) -> int:
         self._open.add(handle)
@@ -307,6 +286,16 @@ class _Streams:
         if handle in self._open:
             self._open.remove(handle)
             os.close(handle)
+
+
+def _exchange(handles: _Handles, talk: _Talk, poll: select.poll, ready: set[int]) -> None:
+    """Move what can be moved now, in both directions."""
+    if handles.stdin in ready and talk.feed(handles.stdin):
+        poll.unregister(handles.stdin)
+        handles.close_stdin()
+    for handle, place in handles.read.items():
+        if handle in ready and not talk.read(place, handle):
+            poll.unregister(handle)
 
 
 def _write_all(handle: int, data: bytes) -> None:

@@ -53,6 +53,20 @@ def test_the_score_is_the_share_of_tests_that_pass_and_the_critique_is_the_first
     assert partly.critique.startswith("1 of 3 tests failed; first: assert candidate(-3) == 9")
 
 
+def test_a_test_on_which_the_program_hangs_costs_that_test_and_those_after_it(here):
+    (found,) = judge(here, HUMAN_EVAL, "def square(x):\n    while x < 0: pass\n    return x * x")
+    assert found.score == pytest.approx(1 / 3)
+    assert "the program ended: it ran too long" in found.critique
+
+
+def test_a_sandbox_that_breaks_down_is_no_verdict():
+    sandbox = IsolatedSandbox()
+    sandbox.facts()
+    sandbox.close()
+    with pytest.raises(ComponentError, match="the sandbox is closed"):
+        judge(context(sandbox=sandbox), HUMAN_EVAL, "def square(x): return x * x")
+
+
 def test_an_error_is_told_with_the_last_frames_of_the_program(here):
     (found,) = judge(here, HUMAN_EVAL, "def square(x):\n    y = x\n    return y / 0")
     assert found.score == 0.0
@@ -77,6 +91,16 @@ FORGERIES = {
     "forged lines": (
         'import sys, os\nfor line in (\'{"done": true}\', \'{"test": 0, "failed": null}\'):\n'
         "    os.write(1, (line + chr(10)).encode())\ndef square(x): return 0"
+    ),
+    "forged verdicts": (
+        "import os, sys\nfor handle in (1, 2):\n"
+        '    os.write(handle, b\'{"verdicts": [{"text": "t"}]}\\n\')\n'
+        "def square(x): return 0"
+    ),
+    "patched tests": (
+        "import sys\nfor name, module in list(sys.modules.items()):\n"
+        "    if 'tester' in name: module._verdicts = lambda *a: {'verdicts': [{'text': 't'}]}\n"
+        "def square(x): return 0"
     ),
     "a replaced check": "def check(candidate): pass\ndef square(x): return 0",
     "a changed assert": (

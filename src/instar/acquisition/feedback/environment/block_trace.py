@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from instar.acquisition.feedback.environment.programs import Judged, judged_all, sandbox_of
+from instar.acquisition.feedback.environment.programs import Judged, sandbox_of
+from instar.acquisition.feedback.environment.running import judged_all
 from instar.acquisition.feedback.environment.unit_tests import limits_of, work_of
 from instar.protocols import Context
 from instar.types import Experience, Feedback

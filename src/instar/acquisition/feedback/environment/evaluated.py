@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 
-from instar.acquisition.feedback.environment.programs import each
+from instar.acquisition.feedback.environment.running import each
 from instar.acquisition.feedback.worker import Item, Judged
 from instar.protocols import Sandbox
 from instar.types import Execution, Limits

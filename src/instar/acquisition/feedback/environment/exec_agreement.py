@@ -14,9 +14,9 @@ from instar.acquisition.feedback.environment.programs import (
     code_of,
     definitions,
     entry_of,
-    judged_all,
     sandbox_of,
 )
+from instar.acquisition.feedback.environment.running import judged_all
 from instar.acquisition.feedback.environment.unit_tests import limits_of
 from instar.acquisition.tasks.code_problems import asserts
 from instar.protocols import Context

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from instar.acquisition.feedback.environment.programs import code_of, each, sandbox_of
+from instar.acquisition.feedback.environment.programs import code_of, sandbox_of
+from instar.acquisition.feedback.environment.running import each
 from instar.acquisition.feedback.environment.unit_tests import limits_of
 from instar.protocols import Context
 from instar.types import Execution, Experience, Feedback

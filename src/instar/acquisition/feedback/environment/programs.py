@@ -1,28 +1,18 @@
-"""From what a model wrote to a verdict on it: extracting code, and running tests against it."""
+"""What a model wrote as a program, and what a task says about checking it."""
 
 from __future__ import annotations
 
 import ast
 import json
-import queue
 import re
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
-from typing import TypeVar
+from dataclasses import dataclass
 
 from instar.errors import ComponentError, DataError
 from instar.protocols import Context, Sandbox
-from instar.types import Execution, Limits, Task
+from instar.types import Task
 
-R = TypeVar("R")
-_INSIDE = Path(__file__).parent / "inside"
 _FENCE = re.compile(r"```[ \t]*(?:python|py|python3)?[ \t]*\r?\n(.*?)(?:```|\Z)", re.DOTALL)
-_PRELUDE = re.compile(r"^from instar\..*$", re.MULTILINE)
 SHOWN = 600  # characters of a critique that a prompt can hold; ours
-GONE = "the program ended before it answered"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,175 +156,3 @@ def code_of(text: str, task: Task | None = None, entry: str = "") -> str:
     if re.search(rf"^[ \t]*(?:async[ \t]+)?def[ \t]+{re.escape(entry)}\b", code, re.MULTILINE):
         return f"{before}\n\n{code}"
     return f"{before.rstrip()}\n{code}"
-
-
-def judged(
-    sandbox: Sandbox, code: str, checks: Checks, limits: Limits, traced: bool = False
-) -> Judged:
-    """Run the checks against a program; nothing the program does can decide them.
-
-    Tests run in a process of their own, in the sandbox too; the program, in another, is asked for
-    results, which reach the tests as plain data.
-    """
-    if checks.cases:
-        return Judged(results=tuple(_case(sandbox, code, c, limits) for c in checks.cases))
-    return _Trial(sandbox, checks, limits, traced).run(code)
-
-
-def judged_all(
-    sandbox: Sandbox, work: Sequence[tuple[str, Checks]], limits: Limits, traced: bool = False
-) -> list[Judged]:
-    """Return how each of (program, checks) did, in order; the same one is run once."""
-    distinct = list(dict.fromkeys(work))
-    calls = [partial(judged, sandbox, code, checks, limits, traced) for code, checks in distinct]
-    found = dict(zip(distinct, each(sandbox, calls), strict=True))
-    return [found[item] for item in work]
-
-
-def _case(sandbox: Sandbox, code: str, case: Case, limits: Limits) -> Result:
-    """Run a whole program on one input; blanks at the ends of lines do not count."""
-    ended = sandbox.run(code, {}, limits, stdin=case.stdin.encode("utf-8", "replace"))
-    text = f"input {case.stdin[:80]!r}"
-    if ended.ended != "exit":
-        return Result(text=text, failed=_ended(ended))
-    found = _lines(ended.stdout.decode("utf-8", "replace"))
-    if found == _lines(case.stdout):
-        return Result(text=text, failed=None)
-    if ended.code != 0 and ended.stderr:
-        return Result(text=text, failed=ended.stderr.decode("utf-8", "replace")[-SHOWN:])
-    told = "\n".join(found)[:80]
-    return Result(text=text, failed=f"expected {case.stdout[:80]!r}, found {told!r}")
-
-
-def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.rstrip().splitlines()]
-
-
-def _ended(ended: Execution) -> str:
-    told = {"timeout": "it ran too long", "output": "it wrote too much", "disk": "its files grew"}
-    return told.get(ended.ended, f"it was killed by signal {-ended.code}")
-
-
-@dataclass
-class _Trial:
-    """A program and its tests, two processes that talk through here."""
-
-    sandbox: Sandbox
-    checks: Checks
-    limits: Limits
-    traced: bool = False
-    _calls: queue.Queue[bytes | None] = field(default_factory=queue.Queue)
-    _replies: queue.Queue[bytes | None] = field(default_factory=queue.Queue)
-    _results: list[Result] = field(default_factory=list)
-    _done: bool = False
-    _trace: str = ""
-    _why: str = GONE
-
-    def run(self, code: str) -> Judged:
-        """Return how the program did."""
-        candidate = threading.Thread(target=self._candidate, args=(code,), daemon=True)
-        candidate.start()
-        try:
-            first = self._reply()
-            if first is None:
-                return Judged(error=self._why)
-            defined = _object(first)
-            if "failed" in defined:
-                return Judged(error=str(defined["failed"])[-SHOWN:])
-            return self._tested(defined)
-        finally:
-            self._calls.put(None)
-            candidate.join()
-
-    def _tested(self, defined: dict[str, object]) -> Judged:
-        checks = self.checks
-        given = json.dumps([checks.tests, checks.before, checks.entry, defined])
-        program = f"{_source('values', 'tester')}\nserve(*json.loads({given!r}))"
-        ended = self.sandbox.run(program, {}, self.limits, answer=self._from_tests)
-        if self._done and self._results:
-            return Judged(results=tuple(self._results))
-        if self._done:
-            return Judged(error="there is no assert in the tests")
-        told = ended.stderr.decode("utf-8", "replace")[-SHOWN:] or _ended(ended)
-        return Judged(error=f"the tests did not end: {told}")
-
-    def _candidate(self, code: str) -> None:
-        program = f"{_source('values', 'blocks', 'candidate')}\nserve({code!r}, {self.traced})"
-        try:
-            ended = self.sandbox.run(program, {}, self.limits, answer=self._from_program)
-            if ended.ended != "exit":
-                self._why = f"the program ended: {_ended(ended)}"
-        except Exception as error:  # told to the thread that waits
-            self._why = f"{type(error).__name__}: {error}"
-        finally:
-            self._replies.put(None)
-
-    def _from_program(self, line: bytes) -> bytes | None:
-        """Take an answer of the program and wait for what it is asked next."""
-        self._replies.put(line)
-        try:
-            return self._calls.get(timeout=self.limits.wall)
-        except queue.Empty:
-            return None
-
-    def _from_tests(self, line: bytes) -> bytes | None:
-        """Pass a call on to the program, or note a verdict."""
-        said = _object(line)
-        if "call" in said:
-            self._calls.put(line)
-            self._trace = ""
-            reply = self._reply()
-            if reply is None:
-                return json.dumps({"gone": self._why}).encode()
-            if self.traced:
-                self._trace = str(_object(reply).get("trace", ""))
-            return reply
-        if "done" in said:
-            self._done = True
-        else:
-            failed = said.get("failed")
-            self._results.append(
-                Result(
-                    text=str(said.get("text")),
-                    failed=str(failed) if failed else None,
-                    trace=self._trace,
-                )
-            )
-        return b"{}"
-
-    def _reply(self) -> bytes | None:
-        try:
-            found = self._replies.get(timeout=2 * self.limits.wall)
-        except queue.Empty:
-            return None
-        if found is None:
-            self._replies.put(None)  # for whoever asks next
-        return found
-
-
-def _object(line: bytes) -> dict[str, object]:
-    """Return a line as an object; of what is none, an empty one."""
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _source(*names: str) -> str:
-    """Return the text of these files as one program."""
-    return "\n".join(
-        _PRELUDE.sub("", (_INSIDE / f"{name}.py").read_text(encoding="utf-8")).replace(
-            "from __future__ import annotations\n", ""
-        )
-        for name in names
-    )
-
-
-def each(sandbox: Sandbox, work: Sequence[Callable[[], R]]) -> list[R]:
-    """Do all of it, as many at a time as the sandbox has room for, in order."""
-    # Imported here: it starts no thread before it is needed.
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(max(1, sandbox.workers // 2)) as pool:
-        return list(pool.map(lambda call: call(), work))

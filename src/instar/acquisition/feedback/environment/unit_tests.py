@@ -13,9 +13,9 @@ from instar.acquisition.feedback.environment.programs import (
     checks_of,
     code_of,
     defines,
-    judged_all,
     sandbox_of,
 )
+from instar.acquisition.feedback.environment.running import judged_all
 from instar.protocols import Context
 from instar.types import Experience, Feedback, Limits
 

@@ -18,8 +18,6 @@ NAME = "program.py"
 
 def execute(source: str) -> NoReturn:
     """Run `source` and end this process as an interpreter would."""
-    for name in [n for n in sys.modules if n.partition(".")[0] == "instar"]:
-        del sys.modules[name]
     sys.stdin = _stream(0, "r")
     sys.stdout, sys.stderr = _stream(1, "w"), _stream(2, "w")
     sys.argv = [NAME]

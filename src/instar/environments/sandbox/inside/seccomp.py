@@ -8,7 +8,6 @@ no signal but to itself, no namespace, no mount, no tracing, no keyring, no io_u
 from __future__ import annotations
 
 import ctypes
-import platform
 import struct
 
 # Linux numbers of each call: (x86_64, aarch64); None where the architecture has no such call.
@@ -66,6 +65,7 @@ _CHECKED: dict[str, tuple[int, int]] = {
     "prctl": (157, 167),
 }  # fmt: skip
 
+PID = 0x7E57ED1D  # larger than the kernel's largest process id, 2**22
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, audit number
 
 _LOAD, _EQUAL, _AND, _RETURN = 0x20, 0x15, 0x54, 0x06
@@ -78,8 +78,8 @@ _OWNERS = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: they make the kernel s
 _PRCTLS = (15, 16)  # PR_SET_NAME, PR_GET_NAME
 
 
-def program(machine: str, pid: int) -> bytes:
-    """Return the filter for the process `pid` on this architecture, as sock_filter records.
+def program(machine: str) -> bytes:
+    """Return the filter on this architecture as sock_filter records, `PID` for the process's id.
 
     Raises:
         OSError: for an architecture without a table.
@@ -96,13 +96,13 @@ def program(machine: str, pid: int) -> bytes:
     for numbers in CALLS.values():
         if (number := numbers[column]) is not None:
             code += [_op(_EQUAL, number, 0, 1), _op(_RETURN, _ALLOW)]
-    for name, body in _bodies(pid).items():
+    for name, body in _bodies().items():
         skip = len(body)
         code += [_op(_EQUAL, _CHECKED[name][column], 0, skip), *body]
     return b"".join([*code, _op(_RETURN, _EPERM)])
 
 
-def _bodies(pid: int) -> dict[str, list[bytes]]:
+def _bodies() -> dict[str, list[bytes]]:
     """Return the checks of arguments; each ends in a return."""
     return {
         "clone": [
@@ -121,8 +121,8 @@ def _bodies(pid: int) -> dict[str, list[bytes]]:
             _op(_RETURN, _ALLOW),
             _op(_RETURN, _EPERM),
         ],
-        "kill": _among(0, (pid,), last=True),
-        "tgkill": _among(0, (pid,), last=True),
+        "kill": _among(0, (PID,), last=True),
+        "tgkill": _among(0, (PID,), last=True),
         "ioctl": _among(1, _IOCTLS, last=True),
         "prlimit64": _among(0, (0,), last=True),
         "prctl": _among(0, _PRCTLS, last=True),
@@ -155,13 +155,15 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def install(libc: ctypes.CDLL, pid: int) -> None:
-    """Put the filter on this thread, for ever; `no_new_privs` must be set.
+def install(libc: ctypes.CDLL, code: bytes, pid: int) -> None:
+    """Put the filter `code` on this thread, the process `pid`, for ever.
+
+    `no_new_privs` must be set.
 
     Raises:
         OSError: if the kernel has no seccomp.
     """
-    code = program(platform.machine(), pid)
+    code = code.replace(struct.pack("<I", PID), struct.pack("<I", pid))
     wanted = _Program(len(code) // 8, code)
     if libc.prctl(22, 2, ctypes.byref(wanted), 0, 0) != 0:  # PR_SET_SECCOMP, mode filter
         raise OSError(ctypes.get_errno(), "seccomp")

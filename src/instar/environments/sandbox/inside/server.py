@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
+import platform
 import resource
 import select
 import signal
 import socket
+import sys
 from typing import Any
 
 from instar.environments.sandbox.inside import landlock, seccomp
@@ -38,13 +41,19 @@ def serve(handle: int, level: str, readable: list[str], warm: list[str], cache: 
         level: `bwrap` (namespaces are made, each program gets a mounted scratch folder),
             `landlock`, `wasi`, or `none` (limits alone).
         readable: folders of the interpreter.
-        warm: modules imported now, so that programs find them loaded.
+        warm: modules imported now, so that programs find them loaded; of instar, they find only
+            these.
         cache: the folder where `wasi` keeps its compiled interpreter.
     """
     runtime = Runtime(cache) if level == "wasi" else None
     for name in warm:
         importlib.import_module(name)
+    for name in [n for n in sys.modules if n.partition(".")[0] == "instar" and n not in warm]:
+        del sys.modules[name]
     libc = ctypes.CDLL(None, use_errno=True)
+    calls = seccomp.program(platform.machine()) if level in ("bwrap", "landlock") else None
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy every page it looks at
     with socket.socket(fileno=handle) as link:
         link.send(b"ready")
         while True:
@@ -53,7 +62,8 @@ def serve(handle: int, level: str, readable: list[str], warm: list[str], cache: 
                 return
             pid = os.fork()
             if pid == 0:
-                _become(libc, (level, runtime), readable, json.loads(message), handles)
+                isolation = (level, runtime, calls)
+                _become(libc, isolation, readable, json.loads(message), handles)
             for each in handles:
                 os.close(each)
             _watch(link, pid)
@@ -84,13 +94,13 @@ def _watch(link: socket.socket, pid: int) -> None:
 
 def _become(
     libc: ctypes.CDLL,
-    isolation: tuple[str, Runtime | None],
+    isolation: tuple[str, Runtime | None, bytes | None],
     readable: list[str],
     asked: dict[str, Any],
     handles: list[int],
 ) -> None:
     """Be the program: take everything away, then run it. Does not return."""
-    level, runtime = isolation
+    level, runtime, calls = isolation
     try:
         libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: not to outlive the server
         for place, each in enumerate(handles[1:]):
@@ -109,8 +119,8 @@ def _become(
         mounted = level == "bwrap"
         if level == "landlock" or (mounted and landlock.abi(libc)):
             landlock.restrict(libc, readable, scratch, DEVICES, folders=mounted)
-        if level in ("bwrap", "landlock"):
-            seccomp.install(libc, os.getpid())
+        if calls is not None:
+            seccomp.install(libc, calls, os.getpid())
     except BaseException as error:  # nothing may run half isolated
         os.write(2, f"{type(error).__name__}: {error}".encode())
         os._exit(BROKEN)
@@ -134,7 +144,7 @@ def _scratch(libc: ctypes.CDLL, level: str, folder: str, limits: dict[str, int])
 
 def _limit(limits: dict[str, int], address_space: bool) -> None:
     """Set what one process may use; it is the only one there will be."""
-    with open("/proc/self/statm", encoding="ascii") as file:
+    with open("/proc/self/statm", "rb", buffering=0) as file:
         mapped = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     cpu = limits["cpu"]
     for what, most in (

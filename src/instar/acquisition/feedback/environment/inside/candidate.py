@@ -1,6 +1,6 @@
 """The program's side: run the solution, then answer calls of its functions with plain data.
 
-Sent as text after `values` and `blocks`. It talks in lines of JSON on its standard streams.
+It talks in lines of JSON on its standard streams.
 Whatever a solution does to this process, all that leaves it is data that the tests' side compares.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
 import traceback
 from typing import Any
@@ -41,6 +42,7 @@ def serve(source: str, traced: bool = False) -> None:
     for line in asked:
         said.write(_line(_called(json.loads(line), defined, source, recorder)))
         said.flush()
+    os._exit(0)  # threads that a solution left are not waited for
 
 
 def _called(

@@ -1,7 +1,7 @@
 """The tests' side: run the tests one by one against functions that live in another process.
 
-Sent as text after `values`. Every call goes out as a line of JSON on standard output, and its
-result comes back on standard input; so does the verdict on each test. No code of the solution is
+Every call goes out as a line of JSON on standard output, and its result comes back on standard
+input; the verdicts on all tests are the last line of standard error. No code of the solution is
 here.
 """
 
@@ -17,7 +17,9 @@ from typing import Any
 
 from instar.acquisition.feedback.environment.inside.values import pack, unpack
 
-MESSAGE = 400  # characters of a failure's message that are passed on; ours
+MESSAGE = 400  # characters of a test and of why it failed that are passed on; ours
+ROOM = 300_000  # characters of that for all tests together; ours
+LONGEST = 2**20  # characters of one answer; ours
 
 
 class Raised(Exception):
@@ -29,20 +31,29 @@ class Gone(BaseException):
 
 
 class Link:
-    """The lines to the other side."""
+    """The lines to the program, and `trace`, what ran in its last call."""
 
     def __init__(self) -> None:
+        self.trace = ""
         self._in, self._out = sys.stdin, sys.stdout
         sys.stdin, sys.stdout = io.StringIO(), io.StringIO()
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Send a line and return the answer."""
-        self._out.write(json.dumps(question) + "\n")
-        self._out.flush()
-        line = self._in.readline()
-        if not line:
-            raise Gone("no answer")
+        try:
+            self._out.write(json.dumps(question) + "\n")
+            self._out.flush()
+        except OSError:
+            raise Gone from None
+        return self.hear()
+
+    def hear(self) -> dict[str, Any]:
+        """Return the next line of the program."""
+        line = self._in.readline(LONGEST)
+        if not line.endswith("\n"):
+            raise Gone
         found: dict[str, Any] = json.loads(line)
+        self.trace = found.get("trace", "")
         return found
 
 
@@ -53,8 +64,6 @@ def remote(link: Link, name: str) -> Callable[..., Any]:
         packed = [pack(a) for a in args]
         asked = {"call": name, "args": packed, "named": {k: pack(v) for k, v in named.items()}}
         reply = link.ask(asked)
-        if "gone" in reply:
-            raise Gone(reply["gone"])
         if "raised" in reply:
             raise _exception(reply)
         for given, after in zip(args, reply["given"], strict=False):
@@ -85,16 +94,29 @@ def _change(given: Any, after: Any) -> None:
         (given.extend if isinstance(given, list) else given.update)(made)
 
 
-def serve(source: str, before: str, entry: str, defined: dict[str, Any]) -> None:
-    """Run the tests in `source` and say of each whether it passed.
+def serve(source: str, before: str, entry: str) -> None:
+    """Run the tests in `source` and tell what became of them, on standard error.
 
     Args:
         source: the tests.
         before: what the task itself defines, run here.
-        entry: the one function to ask the program for; without it, all in `defined`.
-        defined: what the program says it defines.
+        entry: the one function to ask the program for; without it, all it says it defines.
     """
-    link = Link()
+    told = sys.stderr
+    sys.stderr = io.StringIO()
+    try:
+        found = _verdicts(Link(), source, before, entry)
+    except Gone:
+        found = {"gone": True}
+    finally:
+        sys.stderr = told
+    told.write(f"\n{json.dumps(found)}\n")
+
+
+def _verdicts(link: Link, source: str, before: str, entry: str) -> dict[str, Any]:
+    defined = link.hear()
+    if "failed" in defined:
+        return {"error": str(defined["failed"])}
     space: dict[str, Any] = {"__name__": "tests"}
     exec(compile(before, "task.py", "exec"), space)
     if entry:
@@ -102,19 +124,25 @@ def serve(source: str, before: str, entry: str, defined: dict[str, Any]) -> None
     else:
         space.update({n: unpack(v) for n, v in defined["values"].items()})
         space.update({n: remote(link, n) for n in defined["functions"]})
-    for number, (text, run) in enumerate(_tests(source, space)):
-        message = None
+    tests = list(_tests(source, space))
+    room = min(MESSAGE, ROOM // max(1, len(tests)))
+    verdicts: list[dict[str, Any]] = []
+    trace = ""
+    for text, run in tests:
+        verdict: dict[str, Any] = {"text": text[:room]}
+        link.trace = ""
         try:
             run()
-        except Gone as gone:
-            message = str(gone)
+        except Gone:
+            verdict["gone"] = True
         except AssertionError as error:
-            message = f"assertion failed{_said(error)}"
+            verdict["failed"] = f"assertion failed{_said(error)}"[:room]
         except BaseException as error:
-            message = f"{type(error).__name__}{_said(error)}"
-        verdict = {"test": number, "text": text[:MESSAGE], "failed": message and message[:MESSAGE]}
-        link.ask(verdict)
-    link.ask({"done": True})
+            verdict["failed"] = f"{type(error).__name__}{_said(error)}"[:room]
+        if len(verdict) > 1 and not trace:
+            verdict["trace"] = trace = link.trace
+        verdicts.append(verdict)
+    return {"verdicts": verdicts}
 
 
 def _said(error: BaseException) -> str:
@@ -130,7 +158,7 @@ def _tests(source: str, space: dict[str, Any]) -> Iterator[tuple[str, Callable[[
 
     What comes before a test is run before it, in the same names.
     """
-    tree = ast.parse(source)
+    tree, lines = ast.parse(source), source.encode().splitlines()
     check = next(
         (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "check"), None
     )
@@ -144,8 +172,16 @@ def _tests(source: str, space: dict[str, Any]) -> Iterator[tuple[str, Callable[[
         if any(isinstance(n, ast.Assert) for n in ast.walk(node)) and not isinstance(
             node, (ast.FunctionDef, ast.ClassDef)
         ):
-            yield ast.unparse(node), _runner(waiting, space)
+            yield _text(node, lines), _runner(waiting, space)
             waiting = []
+
+
+def _text(node: ast.stmt, lines: list[bytes]) -> str:
+    """Return a statement as it is written; its place is in bytes."""
+    last = node.end_lineno or node.lineno
+    text = b"\n".join(lines[node.lineno - 1 : last])
+    cut = len(lines[last - 1]) - (node.end_col_offset or 0)
+    return text[node.col_offset : len(text) - cut].decode("utf-8", "replace")
 
 
 def _runner(nodes: list[ast.stmt], space: dict[str, Any]) -> Callable[[], None]:
