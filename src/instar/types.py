@@ -38,6 +38,25 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:ID_LENGTH]
 
 
+class Identified:
+    """A value with a content hash, which is made once: values never change."""
+
+    __slots__ = ("_id",)
+    _id: str
+
+    @property
+    def id(self) -> str:
+        """The content hash."""
+        try:
+            return self._id
+        except AttributeError:
+            object.__setattr__(self, "_id", digest(*self._content()))
+            return self._id
+
+    def _content(self) -> tuple[object, ...]:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One turn of a conversation, in the chat format of Hugging Face and OpenAI."""
@@ -58,7 +77,7 @@ class Objective:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(Identified):
     """`T`: something to solve.
 
     `reference` is the known answer, if any; `material` is JSON text that a checker needs beyond it;
@@ -73,10 +92,8 @@ class Task:
     name: str = ""
     parents: tuple[str, ...] = ()
 
-    @property
-    def id(self) -> str:
-        """The content hash of the conversation, the reference and the material."""
-        return digest("task", self.messages, self.reference, self.material)
+    def _content(self) -> tuple[object, ...]:
+        return ("task", self.messages, self.reference, self.material)
 
     @property
     def prompt(self) -> str:
@@ -145,7 +162,7 @@ class Feedback:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Experience:
+class Experience(Identified):
     """A task, one solution of it and the feedback on it: the ledger's row.
 
     `learner` is the id of the learner that wrote the solution. `id` leaves the feedback out, so
@@ -160,11 +177,9 @@ class Experience:
     feedback: tuple[Feedback, ...] = ()
     parents: tuple[str, ...] = ()
 
-    @property
-    def id(self) -> str:
-        """The content hash of all fields but the feedback."""
+    def _content(self) -> tuple[object, ...]:
         made = (self.made_by, self.iteration, self.learner, self.parents)
-        return digest("experience", self.task.id, self.solution, made)
+        return ("experience", self.task.id, self.solution, made)
 
     def score(self, source: str = "") -> float | None:
         """Return the score given by `source`; without a name, by the recipe's first assessor."""

@@ -41,6 +41,14 @@ def test_a_task_is_what_is_asked_and_what_is_right_and_nothing_else():
     assert task(material="{}").id != task().id
 
 
+def test_a_changed_copy_has_an_id_of_its_own():
+    one = experience()
+    known = one.id
+    assert dataclasses.replace(one, iteration=2).id == experience(iteration=2).id != known
+    assert dataclasses.replace(one.task, reference="5").id == task(reference="5").id != one.task.id
+    assert one.id == known == pickle.loads(pickle.dumps(one)).id
+
+
 def test_feedback_does_not_make_another_experience():
     judged = experience(feedback=(Feedback(source="a", score=1.0),))
     assert judged.id == experience().id
