@@ -24,8 +24,8 @@ class IsolatedSandbox:
 
     Args:
         backends: what may be used, the first that holds is; `none` is no isolation at all.
-        workers: programs that run at the same time; by default two per core, since a program and
-            its tests are two that wait for each other.
+        workers: programs that run at the same time; by default four per core, since a program and
+            its tests are two, of which one waits for the other.
 
     Raises:
         ComponentError: at first use, if nothing holds; it says what failed and what to install.
@@ -36,7 +36,7 @@ class IsolatedSandbox:
         if odd:
             raise UsageError(f"there is no sandbox {odd[0]!r}; known are {', '.join(ORDER)}")
         self._backends = tuple(backends)
-        self.workers = workers or 2 * (os.cpu_count() or 1)
+        self.workers = workers or 4 * (os.cpu_count() or 1)
         self._launch: Launch | None = None
         self._failed: list[str] = []
         self._idle: dict[tuple[str, ...], queue.SimpleQueue[Zygote]] = {}
