@@ -11,6 +11,7 @@ with the data set's own tests. Copies that do not end within a second bare are l
 """
 
 import argparse
+import ast
 import json
 import os
 import platform
@@ -101,16 +102,23 @@ def truth(program: str) -> bool | None:
     return done.returncode == 0
 
 
+def helpers(program: str, entry: str) -> list[str]:
+    """Return what a program defines besides the function `entry`."""
+    body = ast.parse(program).body
+    return [ast.dump(n) for n in body if getattr(n, "name", None) != entry]
+
+
 def known(copies: int) -> list[tuple[str, object, bool]]:
     """Return (program, checks, does it pass) of solutions and broken copies."""
     asked = []
     for task in HumanEval().load(None, 0):
         fields, checks = json.loads(task.material), checks_of(task)
         whole = task.prompt + fields["canonical_solution"]
-        broken = list(mutated(whole))
+        entry = fields["entry_point"]
+        broken = [b for b in mutated(whole) if helpers(b, entry) == helpers(whole, entry)]
         step = max(1.0, len(broken) / copies)
         chosen = [broken[int(i * step)] for i in range(min(copies, len(broken)))]
-        end = f"\n{fields['test']}\ncheck({fields['entry_point']})\n"
+        end = f"\n{fields['test']}\ncheck({entry})\n"
         asked += [(code, checks, code + end) for code in (whole, *chosen)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(lambda a: truth(a[2]), asked))

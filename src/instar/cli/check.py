@@ -27,7 +27,7 @@ def command(
     # Imported here: --help must stay instant.
     from instar.cli import output
     from instar.cli.options import settings
-    from instar.errors import UsageError
+    from instar.errors import MissingExtra, UsageError
     from instar.recipe import load, plan
 
     if sandbox:
@@ -39,6 +39,7 @@ def command(
         return
     if what is None:
         raise UsageError("give a recipe, ./file.py:Class, or --sandbox")
+    proved = True
     if ".py:" in what:
         from instar.cli.laws import check_file
 
@@ -50,9 +51,14 @@ def command(
         made = plan(recipe)
         from instar.session import preflight_only
 
-        facts = [f"{what}: the recipe is sound", *preflight_only(made)]
+        facts = [f"{what}: the recipe is sound"]
+        try:
+            facts += preflight_only(made)
+        except MissingExtra as error:
+            proved = False
+            facts.append(f"its parts were not proved to work: {error}")
     if as_document:
-        output.as_json({"checked": what, "facts": facts})
+        output.as_json({"checked": what, "facts": facts, "proved": proved})
         return
     for fact in facts:
         output.line(fact)

@@ -204,3 +204,49 @@ def test_check_sandbox_says_what_the_machine_gives():
     holding = [t["isolation"] for t in found["tried"] if t["holds"]]
     assert found["chosen"] == holding[0]
     assert f"a run would use {holding[0]}" in said("check", "--sandbox")
+
+
+BASE_ONLY = """
+import sys
+
+EXTRAS = {"torch", "transformers", "trl", "peft", "accelerate", "datasets", "reasoning_gym"}
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in EXTRAS:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, NotInstalled())
+sys.argv[0] = "instar"
+from instar.cli.app import main
+main()
+"""
+
+
+def base_install(*words):
+    return subprocess.run(
+        [sys.executable, "-c", BASE_ONLY, *words], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("words", [("--help",), ("recipes",), ("components", "filter")])
+def test_the_base_install_reads(words):
+    done = base_install(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_base_install_checks_a_recipe_and_says_what_was_not_proved(tmp_path):
+    done = base_install("check", "rest_em", "--json")
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    assert found["proved"] is False
+    assert found["facts"] == [
+        "rest_em: the recipe is sound",
+        "its parts were not proved to work: training needs peft: pip install 'instar[train]'",
+    ]
+    refused = base_install("check", "rest_em", "--set", "updating.train.lorra=3")
+    assert refused.returncode == 2
+    assert "did you mean 'lora'" in refused.stderr
+    ran = base_install("run", "rest_em", "--dir", str(tmp_path / "run"))
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1].endswith("pip install 'instar[train]'")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from instar.errors import RecipeError, nearest
+from instar.errors import MissingExtra, RecipeError, nearest
 from instar.models import hardware
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ PLAIN_LORA = (
 STARTS = (True, False, "gaussian", "orthogonal")
 
 
+NEEDS = "training needs {}: pip install 'instar[train]'"
+
+
 def lora_config(options: Mapping[str, object]) -> LoraConfig:
     """Build PEFT's configuration; where no layers are named, all linear ones are tuned.
 
@@ -65,8 +68,12 @@ def lora_config(options: Mapping[str, object]) -> LoraConfig:
 
     Raises:
         RecipeError: naming the option that is unknown, of a wrong type, or not the user's.
+        MissingExtra: if PEFT is not installed.
     """
-    from peft import LoraConfig  # lazily: loads torch
+    try:
+        from peft import LoraConfig  # lazily: loads torch
+    except ModuleNotFoundError as error:
+        raise MissingExtra(NEEDS.format(error.name)) from error
 
     others = {f.name for f in fields(LoraConfig)} - set(PLAIN_LORA)
     why = f"the engines serve plain LoRA, by {', '.join(PLAIN_LORA)}"
@@ -86,8 +93,12 @@ def trainer_config(options: Mapping[str, object], folder: Path, seed: int) -> SF
 
     Raises:
         RecipeError: naming the option that is unknown, of a wrong type, or not the user's.
+        MissingExtra: if TRL is not installed.
     """
-    from trl import SFTConfig  # lazily: loads torch
+    try:
+        from trl import SFTConfig  # lazily: loads torch
+    except ModuleNotFoundError as error:
+        raise MissingExtra(NEEDS.format(error.name)) from error
 
     _checked(options, SFTConfig, TRAINER, OWN_TRAINER)
     decided: dict[str, object] = {

@@ -13,17 +13,18 @@ import gc
 import importlib
 import json
 import os
-import platform
 import resource
 import select
 import signal
 import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from instar.environments.sandbox.inside import landlock, seccomp
 from instar.environments.sandbox.inside.program import execute
-from instar.environments.sandbox.inside.wasm import Runtime
+
+if TYPE_CHECKING:
+    from instar.environments.sandbox.inside.wasm import Runtime
 
 MOUNTED = "/sandbox"  # where the scratch folder is mounted, in a mount namespace of its own
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
@@ -45,13 +46,13 @@ def serve(handle: int, level: str, readable: list[str], warm: list[str], cache: 
             these.
         cache: the folder where `wasi` keeps its compiled interpreter.
     """
-    runtime = Runtime(cache) if level == "wasi" else None
+    runtime = _runtime(cache) if level == "wasi" else None
     for name in warm:
         importlib.import_module(name)
     for name in [n for n in sys.modules if n.partition(".")[0] == "instar" and n not in warm]:
         del sys.modules[name]
     libc = ctypes.CDLL(None, use_errno=True)
-    calls = seccomp.program(platform.machine()) if level in ("bwrap", "landlock") else None
+    calls = seccomp.program(os.uname().machine) if level in ("bwrap", "landlock") else None
     gc.collect()
     gc.freeze()  # a collection in a child would copy every page it looks at
     with socket.socket(fileno=handle) as link:
@@ -67,6 +68,13 @@ def serve(handle: int, level: str, readable: list[str], warm: list[str], cache: 
             for each in handles:
                 os.close(each)
             _watch(link, pid)
+
+
+def _runtime(cache: str) -> Runtime:
+    # Imported here: the other isolations fork the faster the less is loaded.
+    from instar.environments.sandbox.inside.wasm import Runtime
+
+    return Runtime(cache)
 
 
 def _watch(link: socket.socket, pid: int) -> None:
