@@ -114,7 +114,7 @@ def recorded(folder: RunFolder, recipe_folder: str | None) -> Recipe:
     return Recipe(data=data, folder=Path(recipe_folder or folder.path))
 
 
-def preflight_only(made: Plan) -> tuple[str, ...]:
+def preflight_only(made: Plan, emit: Callable[[Event], None]) -> tuple[str, ...]:
     """Prove the parts of a plan in a folder that is thrown away; return what was found."""
     with tempfile.TemporaryDirectory(prefix="instar-check-") as place:
         folder = RunFolder.create(Path(place) / "run")
@@ -123,7 +123,7 @@ def preflight_only(made: Plan) -> tuple[str, ...]:
                 ledger=ledger,
                 artefacts=folder.artefacts,
                 engine=engine_for(made.model, made.base_url),
-                emit=lambda event: None,
+                emit=emit,
                 directory=folder.path,
                 scratch=folder.scratch,
                 sandbox=sandbox,

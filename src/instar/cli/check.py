@@ -50,10 +50,12 @@ def command(
         recipe = load(what, settings(given, tasks, setting or []))
         made = plan(recipe)
         from instar.session import preflight_only
+        from instar.telemetry.console import Console
 
         facts = [f"{what}: the recipe is sound"]
         try:
-            facts += preflight_only(made)
+            with Console() as console:
+                facts += preflight_only(made, console.live)
         except MissingExtra as error:
             proved = False
             facts.append(f"its parts were not proved to work: {error}")

@@ -25,18 +25,24 @@ def command(
     from instar.cli import output
     from instar.cli.loaded import bare, opened, recipe_of
     from instar.cli.options import settings
+    from instar.events import Note, StepStarted
     from instar.recipe import changed, load, plan
+    from instar.telemetry.console import Console
 
-    run = Path(what)
+    run, console = Path(what), Console()
     if (run / "recipe.yaml").is_file():
         made = plan(changed(recipe_of(run), settings({}, tasks, setting or [])))
-        opening = opened(run, learner)
+        opening = opened(run, learner, console)
     else:
         given: dict[str, str | int | None] = {"model": what, "base_url": base_url}
         made = plan(load(recipe, settings(given, tasks, setting or [])))
-        opening = bare(made)
+        opening = bare(made, console)
     asked = list(made.source.load(limit, made.seed))[:limit]
-    with opening as context:
+    with console, opening as context:
+        isolation = context.sandbox.facts() if context.sandbox else ()
+        for fact in (*context.engine.facts(), *isolation):
+            console(Note(text=fact))
+        console(StepStarted(step="evaluate", unit="tasks", total=len(asked)))
         reports = [m.measure(context.learner, asked, context) for m in made.measures]
     scores = [s for r in reports for s in r.scores]
     findings = [f for r in reports for f in r.findings]

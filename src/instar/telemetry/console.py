@@ -71,7 +71,7 @@ class Console:
         """Show the event."""
         match event:
             case events.Progress() | events.StepStarted() | events.StepEnded():
-                self._live(event)
+                self.live(event)
             case events.RunStarted():
                 self._header(event)
             case events.Measured():
@@ -87,13 +87,15 @@ class Console:
             case events.RunEnded():
                 self._over(event)
 
-    def _live(self, event: events.Progress | events.StepStarted | events.StepEnded) -> None:
-        if isinstance(event, events.Progress):
-            self._progress(event)
-        elif isinstance(event, events.StepStarted):
-            self._begin(event)
-        else:
-            self._end()
+    def live(self, event: events.Event) -> None:
+        """Show how far a step is, and nothing else."""
+        match event:
+            case events.Progress():
+                self._progress(event)
+            case events.StepStarted():
+                self._begin(event)
+            case events.StepEnded():
+                self._end()
 
     def _line(self, text: str, style: str = "") -> None:
         shown = Text(terminal_safe(text, LINE, newlines=False), style=style)

@@ -91,7 +91,10 @@ class ReasoningGym:
             MissingExtra: if reasoning-gym is not installed.
         """
         if count is None:
-            raise DataError(f"{self._name} has no end; give the train split a size")
+            raise DataError(
+                f"{self._name} has no end; say how many tasks: a size for the train split, "
+                "or `instar eval --limit`"
+            )
         seen = Distinct()
         tasks: list[Task] = []
         for item in self._items(count, seed):

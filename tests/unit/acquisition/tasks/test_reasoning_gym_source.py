@@ -81,7 +81,7 @@ def test_too_few_distinct_items_are_counted():
 
 
 def test_without_a_number_there_is_no_end():
-    with pytest.raises(DataError, match="has no end; give the train split a size"):
+    with pytest.raises(DataError, match="has no end; say how many tasks: a size for the train"):
         ReasoningGym("chain_sum").load(None, 0)
 
 
