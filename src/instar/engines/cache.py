@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -63,20 +64,32 @@ def grow(cache: DynamicCache, positions: int) -> None:
 
 
 def attention(
-    module: torch.nn.Module,
+    module: Any,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
+    prefix: Sequence[tuple[torch.Tensor, torch.Tensor]] | None = None,
     **rest: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend with two plain products when there is one query per row; else as sdpa does.
+    """Attend with plain products when there is one query per row; else as sdpa does.
 
     With one query the heads that share keys are folded into one axis: 3.5 ms instead of 16.9 ms a
-    layer for 512 rows of the embedded model on two cores.
+    layer for 512 rows of the embedded model on two cores. What all rows begin with is held once,
+    and all rows ask it in one product.
+
+    Args:
+        module: the layer, which knows its number.
+        query: [rows, heads, queries, size].
+        key: [rows, key heads, positions, size], without the prefix.
+        value: like `key`.
+        attention_mask: [rows, 1, 1, prefix and positions], added to the scores.
+        scaling: of the scores.
+        prefix: per layer the keys and values of the prefix, [1, key heads, prefix, size].
+        rest: what sdpa takes.
     """
-    if query.shape[2] != 1 or query.device.type != "cpu":
+    if query.shape[2] != 1:
         told: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **rest
         )
@@ -84,12 +97,27 @@ def attention(
     rows, heads, _, size = query.shape
     shared = key.shape[1]
     folded = query.view(rows, shared, heads // shared, size)
-    scores = torch.matmul(folded, key.transpose(2, 3)) * (scaling or size**-0.5)
+    scores = torch.matmul(folded, key.transpose(2, 3))
+    early = 0
+    if prefix is not None:
+        keys, values = prefix[module.layer_idx]
+        early = keys.shape[2]
+        scores = torch.cat([_all_rows(folded, keys.transpose(2, 3)), scores], -1)
+    scores = scores * (scaling or size**-0.5)
     if attention_mask is not None:
         scores = scores + attention_mask
     weights = scores.float().softmax(-1).to(value.dtype)
-    mixed = torch.matmul(weights, value)
-    return mixed.view(rows, 1, heads, size), None
+    mixed = torch.matmul(weights[..., early:], value)
+    if prefix is not None:
+        mixed = mixed + _all_rows(weights[..., :early], values)
+    return mixed.reshape(rows, 1, heads, size), None
+
+
+def _all_rows(given: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
+    """Multiply [rows, heads, n, a] by [1, heads, a, b], one product a head for all rows."""
+    rows, heads, n, width = given.shape
+    made = torch.matmul(given.transpose(0, 1).reshape(heads, rows * n, width), shared[0])
+    return made.view(heads, rows, n, -1).transpose(0, 1)
 
 
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attention)

@@ -112,17 +112,18 @@ class _Batch:
     ) -> None:
         self._model, self._prompts, self._repeats = model, prompts, repeats
         self.sampling = sampling
-        self._longest = max(len(p) for p in prompts)
+        self._shared = shared_length(prompts)
+        self._prefix: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+        self._longest = max(len(p) for p in prompts) - self._shared
         self._capacity = self._longest + min(sampling.max_tokens, ROOM)
         self._device = model.device
 
     def prefill(self) -> torch.Tensor:
         """Run all prompts; return the logits after each row's last token."""
-        shared = shared_length(self._prompts)
-        prefix = None
-        if shared:
-            first = torch.tensor([self._prompts[0][:shared]], device=self._device)
-            prefix = self._model(first, use_cache=True, logits_to_keep=1).past_key_values
+        if self._shared:
+            first = torch.tensor([self._prompts[0][: self._shared]], device=self._device)
+            cache = self._model(first, use_cache=True, logits_to_keep=1).past_key_values
+            self._prefix = [(layer.keys, layer.values) for layer in cache.layers]
         groups: dict[int, list[int]] = {}
         for i, prompt in enumerate(self._prompts):
             groups.setdefault(len(prompt), []).append(i)
@@ -130,10 +131,10 @@ class _Batch:
         buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
         starts = _starts(self._repeats)
         for length, members in groups.items():
-            size = max(1, PREFILL // (length - shared))
+            size = max(1, PREFILL // length)
             for at in range(0, len(members), size):
                 part = members[at : at + size]
-                out = self._run(part, shared, prefix)
+                out = self._run(part)
                 if logits is None:
                     rows = sum(self._repeats)
                     buffers = [self._buffer(rows, layer) for layer in out.past_key_values.layers]
@@ -146,7 +147,7 @@ class _Batch:
             lengths, torch.tensor(self._repeats, device=self._device)
         )
         filled = torch.arange(self._capacity, device=self._device)
-        padding = (self._longest - self._position)[:, None]
+        padding = (self._shared + self._longest - self._position)[:, None]
         self._mask = torch.full(
             (len(self._position), 1, 1, self._capacity),
             torch.finfo(self._model.dtype).min,
@@ -154,6 +155,7 @@ class _Batch:
             device=self._device,
         )
         self._mask[((filled >= padding) & (filled < self._longest))[:, None, None]] = 0
+        self._mask = torch.nn.functional.pad(self._mask, (self._shared, 0))
         return logits
 
     def step(self, chosen: torch.Tensor) -> torch.Tensor:
@@ -164,13 +166,14 @@ class _Batch:
             hidden = torch.finfo(self._model.dtype).min
             self._mask = torch.nn.functional.pad(self._mask, (0, ROOM), value=hidden)
             self._capacity += ROOM
-        self._mask[..., length] = 0
+        self._mask[..., self._shared + length] = 0
         out = self._model(
             chosen[:, None],
             attention_mask=self._mask,
             position_ids=self._position[:, None],
             past_key_values=self._cache,
             use_cache=True,
+            prefix=self._prefix,
         )
         self._position = self._position + 1
         logits: torch.Tensor = out.logits[:, -1]
@@ -181,16 +184,14 @@ class _Batch:
         keep_rows(self._cache, rows)
         self._position, self._mask = self._position[rows], self._mask[rows]
 
-    def _run(self, members: Sequence[int], shared: int, prefix: Any) -> Any:
+    def _run(self, members: Sequence[int]) -> Any:
         """Run the own parts of prompts of equal length over the shared keys and values."""
-        ids = torch.tensor([self._prompts[i][shared:] for i in members], device=self._device)
+        own = [self._prompts[i][self._shared :] for i in members]
+        ids = torch.tensor(own, device=self._device)
         past = None
-        if prefix is not None:
+        if self._prefix is not None:
             # Room for the own part behind the shared one, so that nothing is concatenated.
-            past = buffered(
-                [(_room(layer.keys, ids), _room(layer.values, ids)) for layer in prefix.layers],
-                shared,
-            )
+            past = buffered([(_room(k, ids), _room(v, ids)) for k, v in self._prefix], self._shared)
         return self._model(ids, past_key_values=past, use_cache=True, logits_to_keep=1)
 
     def _buffer(self, rows: int, layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -207,7 +208,7 @@ class _Batch:
         buffers: list[tuple[torch.Tensor, torch.Tensor]],
         logits: torch.Tensor,
     ) -> None:
-        """Copy each prompt's keys, values and logits to all of its rows, right-aligned."""
+        """Copy each prompt's own keys, values and logits to all of its rows, right-aligned."""
         counts = torch.tensor([self._repeats[i] for i in members], device=self._device)
         source = torch.repeat_interleave(torch.arange(len(members), device=self._device), counts)
         rows = torch.cat(
@@ -217,11 +218,12 @@ class _Batch:
             ]
         )
         length = len(self._prompts[members[0]])
-        place = slice(self._longest - length, self._longest)
+        own = slice(self._shared, length)
+        place = slice(self._shared + self._longest - length, self._longest)
         logits[rows] = out.logits[:, -1][source]
         for (keys, values), layer in zip(buffers, out.past_key_values.layers, strict=True):
-            keys[rows, :, place] = layer.keys[source][:, :, :length]
-            values[rows, :, place] = layer.values[source][:, :, :length]
+            keys[rows, :, place] = layer.keys[:, :, own][source]
+            values[rows, :, place] = layer.values[:, :, own][source]
 
 
 def _room(shared: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

@@ -129,13 +129,17 @@ class TransformersEngine:
         Returns:
             Lists of (request, first sample, samples).
         """
+        # Imported here: see `_load`.
+        from instar.engines.decoding import shared_length
+
         chunks: list[list[tuple[int, int, int]]] = []
         by_sampling: dict[Sampling, list[int]] = {}
         for i in fitting:
             by_sampling.setdefault(requests[i].sampling, []).append(i)
         for sampling, members in by_sampling.items():
             members.sort(key=lambda i: len(prompts[i]))
-            longest = len(prompts[members[-1]]) + sampling.max_tokens
+            shared = shared_length([prompts[i] for i in members])
+            longest = len(prompts[members[-1]]) - shared + sampling.max_tokens
             room = max(1, min(self.max_rows, MEMORY // (loaded.bytes_per_token * longest)))
             chunk: list[tuple[int, int, int]] = []
             free = room

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from instar import models
+from instar.engines.cache import ATTENTION
 from instar.engines.decoding import decode, shared_length
 from instar.engines.export import export
 from instar.engines.sampler import draw
@@ -85,6 +86,7 @@ def test_greedy_tokens_are_those_of_generate(tiny, engine, context):
 
 def test_log_probabilities_are_those_of_a_plain_forward_pass(tiny):
     model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32).eval()
+    model.set_attn_implementation(ATTENTION)
     prompts = [[5, 6, 7, 8, 9, 10, 11, 12, 13], [5, 6, 7, 8, 9, 10, 11, 12, 40, 41, 42]]
     sampling = Sampling(temperature=0.7, max_tokens=8)
     uniforms = torch.rand(6, 8, generator=torch.Generator().manual_seed(0))
