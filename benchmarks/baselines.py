@@ -21,7 +21,7 @@ from pathlib import Path
 
 STARTED = time.monotonic()
 HERE = Path(__file__).parent
-K, PER_ITERATION, MAX_TOKENS, BATCH = 4, 384, 20, 64
+K, PER_ITERATION, MAX_TOKENS, BATCH = 4, 448, 20, 64
 
 
 def splits(seed: int):

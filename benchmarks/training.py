@@ -4,12 +4,14 @@
     python benchmarks/training.py --quick   # one round of 48 rows, nothing is written
 
 Arms, interleaved: `trl` is SFTTrainer with PEFT as its documentation begins, `trl_tuned` the same
-without activation checkpointing and with the base model in bf16, `instar` is `sft`. All have the
-model, the rows, the LoRA settings, the learning rate and the batch size in common, and the seed, so
-that the adapter starts from the same numbers and sees the same batches. An arm is timed as a whole,
-from the model's name and the conversations to the saved adapter; `steps` is the part in the
-training loop. Tokens are those of prompts and completions, without padding. The loss is that of the
-trained adapters on 48 of the rows and on 48 that none was trained on, computed alike for all.
+without activation checkpointing and with the base model in bf16, `instar` is `sft`, and
+`instar_batches` the same without grouping rows by length: it sees the very batches that TRL's arms
+see, so that its loss can be compared. All have the model, the rows, the LoRA settings, the learning
+rate, the batch size and the seed in common, so that the adapter starts from the same numbers. An
+arm is timed as a whole, from the model's name and the conversations to the saved adapter; `steps`
+is the part in the training loop. Tokens are those of prompts and completions, without padding. The
+loss is that of the trained adapters on 48 of the rows and on 48 that none was trained on, computed
+alike for all.
 """
 
 import argparse
@@ -97,7 +99,7 @@ def trl(rows: list, place: Path, tuned: bool) -> float:
     return seconds
 
 
-def instar(rows: list, place: Path) -> float:
+def instar(rows: list, place: Path, grouped: bool) -> float:
     """Train with `sft`; return the seconds from the first step's end to the last's, over all."""
     from instar.events import Progress
     from instar.updating.in_weight.sft import Sft
@@ -108,6 +110,8 @@ def instar(rows: list, place: Path) -> float:
         made, emit=lambda e: at.append(time.perf_counter()) if isinstance(e, Progress) else None
     )
     options = {"per_device_train_batch_size": BATCH, "learning_rate": RATE, "num_train_epochs": 1}
+    if not grouped:
+        options["train_sampling_strategy"] = "random"
     Sft(lora=LORA, trainer=options).fit(rows, made.learner, place / "adapter", told)
     return (at[-1] - at[0]) * len(at) / (len(at) - 1)
 
@@ -115,7 +119,8 @@ def instar(rows: list, place: Path) -> float:
 ARMS = {
     "trl": lambda rows, place: trl(rows, place, tuned=False),
     "trl_tuned": lambda rows, place: trl(rows, place, tuned=True),
-    "instar": instar,
+    "instar": lambda rows, place: instar(rows, place, grouped=True),
+    "instar_batches": lambda rows, place: instar(rows, place, grouped=False),
 }
 
 
@@ -174,13 +179,13 @@ def table(runs: list[dict], base: dict) -> list[dict]:
     first = lines[0]
     print(f"before training: loss {base['loss_trained_rows']}, unseen {base['loss_unseen_rows']}")
     names = ("arm", "tokens/s", "ratio", "in steps", "ratio", "loss", "unseen")
-    print("{:10} {:>9} {:>6} {:>9} {:>6} {:>7} {:>7}".format(*names))
+    print("{:14} {:>9} {:>6} {:>9} {:>6} {:>7} {:>7}".format(*names))
     for line in lines:
         line["ratio"] = round(line["tokens_per_second"] / first["tokens_per_second"], 2)
         steps = line["steps_tokens_per_second"]
         line["steps_ratio"] = round(steps / first["steps_tokens_per_second"], 2)
         print(
-            f"{line['arm']:10} {line['tokens_per_second']:9.0f} {line['ratio']:6.2f} {steps:9.0f} "
+            f"{line['arm']:14} {line['tokens_per_second']:9.0f} {line['ratio']:6.2f} {steps:9.0f} "
             f"{line['steps_ratio']:6.2f} {line['loss_trained_rows']:7.4f} "
             f"{line['loss_unseen_rows']:7.4f}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,15 @@ class TransformersEngine:
     max_rows: int = 1024
     _loaded: _Loaded | None = field(default=None, repr=False)
     _serves: Lock = field(default_factory=Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        """Let threads that wait for each other sleep, unless the user said otherwise.
+
+        OpenMP's spin by default, and where another program wants a core they spin in the way of
+        the one they wait for: sampling fell to a quarter of its rate beside two busy programs
+        (benchmarks/results/crowded.json). It is read once, when torch is loaded.
+        """
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     def generate(
         self, requests: Sequence[Request], learner: Learner, context: Context, /
