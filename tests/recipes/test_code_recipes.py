@@ -227,6 +227,10 @@ def test_self_instruct_drops_problems_whose_tests_are_vacuous(tmp_path, sandbox,
     assert counts["proposed"] == 12
     assert 2 < len(rows) < counts["proposed"]
     assert all("is not" not in e.task.material for e in rows)
+    passed, kept = counts["ScoreAtLeast: kept"], counts["ScoreAtLeast 2: kept"]
+    assert passed > kept > 0
+    assert passed == kept + counts["ScoreAtLeast 2: dropped"]
+    assert any(k.startswith("ScoreAtLeast 2: dropped, mutants_killed") for k in counts)
     everything, _ = go(
         tmp_path, sandbox, invented(problems), name,
         lambda made: replace(made, filters=(made.filters[0], Everything(), *made.filters[2:])),
