@@ -35,7 +35,7 @@ class CodeProblems:
     where its name and text were there before. The tests are asserts that call the function; one
     problem in which none is valid is dropped. Tests may be vacuous or wrong: judge solutions by
     `unit_tests` and the tests by `mutants_killed`. Tasks name the example as their parent. A note
-    of the run counts what was dropped and why.
+    of the run counts what was dropped and why. The defaults are ours.
     """
 
     count: int = 64
