@@ -16,6 +16,7 @@ from instar.errors import UsageError
 from instar.recipe import changed, load, plan
 from instar.run import Services, run
 from instar.store.folder import RunFolder
+from instar.store.queries import held_out
 from instar.testing.fakes import ScriptedEngine
 from instar.types import digest
 
@@ -134,8 +135,11 @@ def test_trace_goes_from_a_task_to_who_was_trained_on_it(folder):
 
 
 def test_people_see_text_that_a_terminal_cannot_obey(folder):
-    for verb in (("log",), ("show",), ("diff",)):
-        assert "\x1b[31m" not in said(verb[0], folder)
+    with RunFolder(Path(folder)).open_for_reading() as ledger:
+        task = next(iter(held_out(ledger, "train")))
+    for words in (("log", folder), ("show", folder), ("diff", folder), ("trace", folder, task)):
+        assert "\x1b" not in said(*words)
+    assert "\ufffd[31m" in said("trace", folder, task)
 
 
 def test_a_learner_that_is_not_there_names_the_nearest(folder):
