@@ -58,18 +58,18 @@ def start(
     """
     # A recipe that cannot be built, or has no sandbox it needs, leaves no folder behind.
     made = plan(recipe)
-    isolation = _sandbox(sandbox)
-    if preflight.executes_code(made):
-        isolation.facts()
-    folder = RunFolder.create(directory)
-    folder.recipe.write_text(yaml.dump(dict(recipe.data)), encoding="utf-8")
-    with folder.open_for_writing() as ledger:
-        ledger.set_meta("recipe_folder", str(recipe.folder))
-        if sandbox is not None:
-            ledger.set_meta("sandbox_asked", sandbox)
-        if train_unprotected:
-            ledger.set_meta("train_unprotected", "yes")
-    return _go_on(directory, emit, isolation)
+    with closing(_sandbox(sandbox)) as isolation:
+        if preflight.executes_code(made):
+            isolation.facts()
+        folder = RunFolder.create(directory)
+        folder.recipe.write_text(yaml.dump(dict(recipe.data)), encoding="utf-8")
+        with folder.open_for_writing() as ledger:
+            ledger.set_meta("recipe_folder", str(recipe.folder))
+            if sandbox is not None:
+                ledger.set_meta("sandbox_asked", sandbox)
+            if train_unprotected:
+                ledger.set_meta("train_unprotected", "yes")
+        return _go_on(directory, emit, isolation)
 
 
 def resume(directory: Path, emit: Callable[[Event], None]) -> Result:

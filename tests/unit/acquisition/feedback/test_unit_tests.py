@@ -2,16 +2,19 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from instar.acquisition.feedback.environment.programs import checks_of, code_of, entry_of
 from instar.acquisition.feedback.environment.unit_tests import UnitTests
+from instar.acquisition.tasks.jsonl import Jsonl
 from instar.environments.sandbox.sandbox import IsolatedSandbox
 from instar.errors import ComponentError, DataError
 from instar.testing.fakes import context, experience
 from instar.types import Message, Task
 
+GUIDE = Path(__file__).parents[4] / "docs" / "guide.md"
 HEADER = 'def square(x: int) -> int:\n    """Return x times x."""\n'
 CHECK = (
     "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate(-3) == 9\n"
@@ -335,6 +338,21 @@ def test_whole_programs_are_judged_by_their_output(here):
     assert "expected '2', found '5'" in bad.critique
     assert broken.score == 0.0
     assert "ValueError" in broken.critique
+
+
+def test_the_examples_of_the_guide_tell_a_right_program_from_a_wrong_one(here, tmp_path):
+    lines = [x.strip() for x in GUIDE.read_text().splitlines() if x.startswith('    {"prompt": ')]
+    (tmp_path / "mine.jsonl").write_text("\n".join(lines))
+    right = (
+        "    return 3.141592653589793 * r * r",
+        "def double(x): return 2 * x\ndef half(x): return x / 2",
+        "print(sum(map(int, input().split())))",
+    )
+    tasks = Jsonl(path=tmp_path / "mine.jsonl").load(None, 0)
+    assert len(tasks) == len(right)
+    for task, answer in zip(tasks, right, strict=True):
+        good, bad = judge(here, task, answer, "print('all tests passed')")
+        assert (good.score, bad.score) == (1.0, 0.0)
 
 
 PRINTED = {
