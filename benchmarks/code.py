@@ -44,6 +44,9 @@ def one(name: str, place: Path) -> dict:
         return {**made, "error": done.stderr.strip().splitlines()[-1]}
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     made["isolation"] = [f for e in events for f in e.get("facts", ()) if f.startswith("sandbox")]
+    # What the learner wrote and was no problem is not in the funnel, which begins with tasks.
+    told = [e["text"] for e in events if e.get("text", "").startswith("code_problems: ")]
+    made |= {"problems": told} if told else {}
     made["summary"] = next(e["summary"] for e in reversed(events) if "summary" in e)
     for learner in ("1", "base"):
         shown = subprocess.run(

@@ -56,21 +56,30 @@ def start(
     Raises:
         InstarError: after the end was told to `emit`.
     """
-    plan(recipe)  # a recipe that cannot be built leaves no folder behind
-    _sandbox(sandbox)
-    folder = RunFolder.create(directory)
-    folder.recipe.write_text(yaml.dump(dict(recipe.data)), encoding="utf-8")
-    with folder.open_for_writing() as ledger:
-        ledger.set_meta("recipe_folder", str(recipe.folder))
-        if sandbox is not None:
-            ledger.set_meta("sandbox_asked", sandbox)
-        if train_unprotected:
-            ledger.set_meta("train_unprotected", "yes")
-    return resume(directory, emit)
+    # A recipe that cannot be built, or has no sandbox it needs, leaves no folder behind.
+    made = plan(recipe)
+    with closing(_sandbox(sandbox)) as isolation:
+        if preflight.executes_code(made):
+            isolation.facts()
+        folder = RunFolder.create(directory)
+        folder.recipe.write_text(yaml.dump(dict(recipe.data)), encoding="utf-8")
+        with folder.open_for_writing() as ledger:
+            ledger.set_meta("recipe_folder", str(recipe.folder))
+            if sandbox is not None:
+                ledger.set_meta("sandbox_asked", sandbox)
+            if train_unprotected:
+                ledger.set_meta("train_unprotected", "yes")
+        return _go_on(directory, emit, isolation)
 
 
 def resume(directory: Path, emit: Callable[[Event], None]) -> Result:
     """Go on with the run in `directory` where it stopped, or tell again how it ended."""
+    return _go_on(directory, emit, None)
+
+
+def _go_on(
+    directory: Path, emit: Callable[[Event], None], isolation: IsolatedSandbox | None
+) -> Result:
     folder = RunFolder(directory)
     with folder.open_for_writing() as ledger:
         recipe = recorded(folder, ledger.get_meta("recipe_folder"))
@@ -82,7 +91,7 @@ def resume(directory: Path, emit: Callable[[Event], None]) -> Result:
 
         made = plan(recipe)
         spent = ledger.seconds()
-        with closing(_sandbox(ledger.get_meta("sandbox_asked"))) as sandbox:
+        with closing(isolation or _sandbox(ledger.get_meta("sandbox_asked"))) as sandbox:
             if preflight.executes_code(made):
                 ledger.set_meta("sandbox", sandbox.level)
             services = Services(

@@ -136,9 +136,14 @@ def sift(
 ) -> tuple[Experience, ...]:
     """Refinement: drop what a filter decides to drop; each filter sees what the last one left."""
     left = tuple(batch)
-    for item in filters:
+    for item, name in zip(filters, _names(filters), strict=True):
         key = (fingerprint(item), context.iteration, tuple(e.id for e in left))
-        rows = once("filter", key, Sifted, lambda f=item, b=left: _decisions(f, b, context))  # type: ignore[misc]
+        rows = once(
+            "filter",
+            key,
+            Sifted,
+            lambda f=item, n=name, b=left: _decisions(f, n, b, context),  # type: ignore[misc]
+        )
         left = tuple(e for e, r in zip(left, rows, strict=True) if r.keep)
     return left
 
@@ -229,8 +234,16 @@ def ask(part: object, call: Callable[[], Made]) -> Made:
         raise ComponentError(f"{name} raised {type(error).__name__}: {error}") from error
 
 
-def _decisions(item: Filter, batch: Sequence[Experience], context: Context) -> list[Sifted]:
-    name = type(item).__name__
+def _names(filters: Sequence[Filter]) -> list[str]:
+    """Return the name of each in the ledger: its class, with a number from its second use on."""
+    classes = [type(f).__name__ for f in filters]
+    counted = [classes[: i + 1].count(name) for i, name in enumerate(classes)]
+    return [f"{n} {times}" if times > 1 else n for n, times in zip(classes, counted, strict=True)]
+
+
+def _decisions(
+    item: Filter, name: str, batch: Sequence[Experience], context: Context
+) -> list[Sifted]:
     decisions = ask(item, lambda: item.select(batch, context))
     if len(decisions) != len(batch):
         raise ComponentError(

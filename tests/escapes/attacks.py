@@ -105,6 +105,15 @@ ATTACKS: dict[str, str] = {
         "    if not stat.S_ISDIR(found.st_mode): print('LEAK', n)\n"
         "    elif set(os.listdir(n)) != set(os.listdir('.')): print('LEAK', n)"
     ),
+    "the handles of any process": (
+        "import glob, os\nfor path in glob.glob('/proc/[0-9]*/fd/*'):\n"
+        "    if path.split('/')[2] == str(os.getpid()): continue\n"
+        "    try: open(path, 'rb')\n    except OSError: continue\n    print('LEAK', path)"
+    ),
+    "the command line of process 1": tries("assert open('/proc/1/cmdline').read()"),
+    "the mounts of this host": tries("assert open('/proc/self/mountinfo').read()"),
+    "the kernel's settings": tries("open('/sys/kernel/mm/transparent_hugepage/enabled').read()"),
+    "take a handle of the parent": calls(438, 438, 3, 0, 0),
     "kill the caller": tries("os.kill({pid}, 9)"),
     "kill the parent": tries("os.kill(os.getppid(), 9)"),
     "kill everything": tries("os.kill(-1, 9)"),
@@ -136,6 +145,12 @@ ATTACKS: dict[str, str] = {
     "mount": calls(165, 40, "b'none'", "b'/'", "b'tmpfs'", 0, 0),
     "unmount": calls(166, 39, "b'/'", 2),
     "pivot_root": calls(155, 41, "b'.'", "b'.'"),
+    "a mount by the new calls": calls(430, 430, "b'tmpfs'", 0),
+    "shared memory that stays": calls(29, 194, 4919, 4096, 0o1600),
+    "a message queue that stays": calls(68, 186, 4919, 0o1600),
+    "semaphores that stay": calls(64, 190, 4919, 1, 0o1600),
+    "watch files": calls(300, 262, 0, 0),
+    "another's priority": calls(141, 140, 0, "libc.getppid()", 19),
     "bpf": calls(321, 280, 0, "b'\\0' * 128", 128),
     "perf events": calls(298, 241, "b'\\0' * 128", 0, -1, -1, 0),
     "userfaultfd": calls(323, 282, 0),
@@ -168,6 +183,10 @@ ATTACKS: dict[str, str] = {
         "for t in threads: t.join()\nprint('LEAK' if len(kept) > 8 else 'no')"
     ),
     "endless loop": "while True: pass",
+    "endless loop, deaf to signals": (
+        "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n"
+        "    except (OSError, ValueError): pass\nwhile True: pass"
+    ),
     "endless sleep": "import time\ntime.sleep(9999)",
     "endless exit": "import atexit, time\natexit.register(time.sleep, 9999)",
     "a thread that stays": (
@@ -178,6 +197,11 @@ ATTACKS: dict[str, str] = {
     "a large file": tries("open('x', 'wb').write(bytes(300 * 2**20))"),
     "many files": tries(
         "for i in range(20000): open(str(i), 'w').close()\nimport time\ntime.sleep(1)"
+    ),
+    "files without a name": tries(
+        "kept, part = [], bytes(2**20)\nfor i in range(8):\n    f = open(str(i), 'wb')\n"
+        "    kept.append(f)\n    os.unlink(str(i))\n    for _ in range(40): f.write(part)\n"
+        "import time\ntime.sleep(1)"
     ),
     "deep folders": tries(
         "for _ in range(20000):\n    os.mkdir('d')\n    os.chdir('d')\nimport time\ntime.sleep(1)"

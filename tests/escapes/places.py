@@ -22,6 +22,7 @@ PLACES = {
     "landlock, user, container": ("landlock", True, True),
     "wasi, root": ("wasi", False, False),
     "wasi, user": ("wasi", True, False),
+    "wasi, root, container": ("wasi", False, True),
     "wasi, user, container": ("wasi", True, True),
 }
 

@@ -3,6 +3,7 @@
 import pytest
 from attacks import ATTACKS, MILD
 from places import PLACES, attacked
+from table import BEGIN, END, PAGE
 
 
 @pytest.mark.slow
@@ -28,3 +29,11 @@ def test_without_isolation_the_same_attacks_get_through():
         pytest.skip(why)
     leaks = {name for name, (harmless, _) in found.items() if not harmless}
     assert leaks == set(MILD)
+
+
+def test_the_table_of_the_docs_is_of_these_attacks_in_these_places():
+    table = PAGE.read_text().partition(BEGIN)[2].partition(END)[0].strip().splitlines()[2:]
+    cells = [[c.strip() for c in row.strip("|").split("|")] for row in table]
+    assert cells[0][1:] == list(PLACES)
+    assert [row[0] for row in cells[2:]] == list(ATTACKS)
+    assert all(c.startswith("ok, ") for row in cells[2:] for c in row[1:])

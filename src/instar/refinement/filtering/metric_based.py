@@ -33,11 +33,11 @@ class ScoreAtLeast:
 
     def _one(self, score: float | None) -> Decision:
         if score is None:
-            return Decision(keep=False, reason="not judged")
+            by = f" by {self.source}" if self.source else ""
+            return Decision(keep=False, reason=f"not judged{by}")
         keep = score >= self.threshold
-        return Decision(
-            keep=keep, reason=f"score {score:g} {'>=' if keep else '<'} {self.threshold:g}"
-        )
+        told = f"{self.source or 'score'} {score:g} {'>=' if keep else '<'} {self.threshold:g}"
+        return Decision(keep=keep, reason=told)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ class BlockTrace:
 
     LDB (Zhong et al. 2024, arXiv 2402.16906): for the first test that failed, its basic blocks in
     the order they ran, each with the values of the variables after it, at most `characters` from
-    the end (the paper samples long loops; here the last blocks are kept). Tasks bring tests as for
+    the end (the paper samples long loops; here the last blocks are kept, and the learner is not
+    asked for a verdict on each). The defaults are ours. Tasks bring tests as for
     `unit_tests`; `cases` of whole programs have no functions to trace, and give no trace.
     """
 

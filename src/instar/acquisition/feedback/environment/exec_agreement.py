@@ -34,7 +34,8 @@ class ExecAgreement:
     program runs every assert, and programs that pass exactly the same ones are a group, scored
     (number of asserts passed) x sqrt(number of programs) as in the released code. The paper has
     100 `generations` of tests at temperature 0.8 with at most 300 tokens, the first 5 asserts of
-    each, and 0.1 s a test. Needs no reference. Tasks need an `entry_point`, or a prompt that
+    each, and 0.1 s a test; 10 generations, and `timeout_s` for all tests of a program, are ours.
+    Needs no reference. Tasks need an `entry_point`, or a prompt that
     defines one function. Where no assert is passed by any program, nothing agrees: the score is 0.
     Wrong programs and tests may err alike.
     """

@@ -24,7 +24,8 @@ class InterpreterError:
 
     The feedback of SelfEvolve (Jiang et al. 2023, arXiv 2306.02907). It says that a program is
     broken, never that it is right: use it beside `unit_tests`, or for its critique. The critique
-    is the last `frames` of the traceback and the error, at most `characters` of them.
+    is the last `frames` of the traceback and the error, at most `characters` of them. All four
+    defaults are ours.
     """
 
     frames: int = 4

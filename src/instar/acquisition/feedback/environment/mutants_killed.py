@@ -31,7 +31,7 @@ class MutantsKilled:
     arXiv 2308.12950); tests that pass a broken program are vacuous. A mutant has one operator or
     constant changed, or returns None; at most `mutants` of them, spread over the program. None
     where the program itself does not pass, or has nothing to change; it needs `unit_tests` beside
-    it only for its own score.
+    it only for its own score. The defaults are ours.
     """
 
     mutants: int = 8

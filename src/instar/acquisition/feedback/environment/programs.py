@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import json
 import re
 from dataclasses import dataclass
@@ -96,10 +97,22 @@ def checks_of(task: Task) -> Checks | None:
     if not tests:
         return None
     try:
-        ast.parse(tests)
+        parsed = ast.parse(tests)
     except (SyntaxError, ValueError) as error:
         raise DataError(f"task {name}: its tests are no Python: {error}") from error
+    if not entry and not _asks(parsed):
+        raise DataError(
+            f"task {name}: its tests use nothing that a program defines; if they test a function "
+            "named like one of Python's own, name it in entry_point"
+        )
     return Checks(tests=tests, entry=entry, before=definitions(task.prompt))
+
+
+def _asks(tests: ast.Module) -> bool:
+    """Say whether tests use a name that is neither Python's nor their own."""
+    names = [n for n in ast.walk(tests) if isinstance(n, ast.Name)]
+    own = {n.id for n in names if not isinstance(n.ctx, ast.Load)} | set(dir(builtins))
+    return any(n.id not in own for n in names)
 
 
 def _cases(given: object, name: str) -> tuple[Case, ...]:

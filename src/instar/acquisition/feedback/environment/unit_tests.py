@@ -33,7 +33,7 @@ class UnitTests:
     changed `assert` decide nothing. A function that must return other than None, numbers, text,
     bytes, lists, tuples, sets and dicts of these, fails. The answer is the function's name where
     the program is valid Python that defines it, so `form` counts that. `timeout_s` is for one
-    program with all its tests, `memory_mb` for each of the two.
+    program with all its tests, `memory_mb` for each of the two; both defaults are ours.
     """
 
     timeout_s: float = 5.0

@@ -17,6 +17,7 @@ import resource
 import select
 import signal
 import socket
+import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 MOUNTED = "/sandbox"  # where the scratch folder is mounted, in a mount namespace of its own
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+TICK = 20  # milliseconds between looks at what a program holds; ours
 BROKEN = 125  # exit status of a child that could not be isolated
 
 _PRIVATE, _TMPFS = 0x44000, 0x6  # MS_REC|MS_PRIVATE; MS_NOSUID|MS_NODEV
@@ -61,13 +63,14 @@ def serve(handle: int, level: str, readable: list[str], warm: list[str], cache: 
             message, handles, _, _ = socket.recv_fds(link, 1 << 16, 4)
             if not message:
                 return
+            asked = json.loads(message)
             pid = os.fork()
             if pid == 0:
-                isolation = (level, runtime, calls)
-                _become(libc, isolation, readable, json.loads(message), handles)
+                _become(libc, (level, runtime, calls), readable, asked, handles)
             for each in handles:
                 os.close(each)
-            _watch(link, pid)
+            # A mounted scratch folder counts files without a name itself.
+            _watch(link, pid, None if level == "bwrap" else asked["limits"]["disk"])
 
 
 def _runtime(cache: str) -> Runtime:
@@ -77,27 +80,45 @@ def _runtime(cache: str) -> Runtime:
     return Runtime(cache)
 
 
-def _watch(link: socket.socket, pid: int) -> None:
-    """Wait for the child's end, or for word to kill it; say how it ended."""
+def _watch(link: socket.socket, pid: int, disk: int | None) -> None:
+    """Wait for the child's end, or for a reason to kill it; say how it ended."""
     watched = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(link, select.POLLIN)
     poll.register(watched, select.POLLIN)
+    beyond = None
     while True:
-        ready = [found for found, _ in poll.poll()]
+        ready = [found for found, _ in poll.poll(None if disk is None else TICK)]
         if watched in ready:
             break
-        link.recv(1)
+        if link.fileno() in ready:
+            link.recv(1)
+            poll.unregister(link)
+        elif disk is None or _nameless(pid) <= disk:
+            continue
+        else:
+            beyond, disk = "disk", None
         os.kill(pid, signal.SIGKILL)
-        poll.unregister(link)
     os.close(watched)
     _, status, used = os.wait4(pid, 0)
     ended = {
         "code": os.waitstatus_to_exitcode(status),
         "cpu": used.ru_utime + used.ru_stime,
         "memory": used.ru_maxrss * 1024,
+        "beyond": beyond,
     }
     link.send(json.dumps(ended).encode())
+
+
+def _nameless(pid: int) -> int:
+    """Return the bytes of files that a child holds open and removed: no folder shows them."""
+    size = 0
+    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as found:
+        for entry in found:
+            with contextlib.suppress(OSError):
+                there = entry.stat()
+                size += there.st_size if stat.S_ISREG(there.st_mode) and not there.st_nlink else 0
+    return size
 
 
 def _become(

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from instar.acquisition.feedback.environment.inside.values import pack, unpack
+from instar.acquisition.feedback.environment.inside.values import opaque, pack, unpack
 
 MESSAGE = 400  # characters of a test and of why it failed that are passed on; ours
 ROOM = 300_000  # characters of that for all tests together; ours
@@ -53,8 +53,13 @@ class Link:
         line = self._in.readline(LONGEST)
         if not line.endswith("\n"):
             raise Gone
-        found: dict[str, Any] = json.loads(line)
-        self.trace = found.get("trace", "")
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise Raised("what the program answered is no data")
+        self.trace = str(found.get("trace", ""))
         return found
 
 
@@ -69,6 +74,8 @@ def remote(link: Link, name: str) -> Callable[..., Any]:
             raise _exception(reply)
         for given, after in zip(args, reply["given"], strict=False):
             _change(given, after)
+        if (kind := opaque(reply["value"])) is not None:
+            raise Raised(f"it returned a value of type {kind}, which is no plain data")
         return unpack(reply["value"])
 
     call.__name__ = name
@@ -77,7 +84,9 @@ def remote(link: Link, name: str) -> Callable[..., Any]:
 
 def _exception(reply: dict[str, Any]) -> BaseException:
     kind = getattr(builtins, str(reply["raised"]), None)
-    if isinstance(kind, type) and issubclass(kind, Exception):
+    # One of those would end a loop of the tests, `all(map(f, xs))`, as if all were well.
+    ends = (StopIteration, StopAsyncIteration)
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, ends):
         try:
             return kind(reply["message"])
         except Exception:  # one that needs other arguments
@@ -109,6 +118,8 @@ def serve(source: str, before: str, entry: str) -> None:
         found = _verdicts(Link(), source, before, entry)
     except Gone:
         found = {"gone": True}
+    except Raised as error:
+        found = {"error": str(error)}
     finally:
         sys.stderr = told
     told.write(f"\n{json.dumps(found)}\n")
@@ -125,8 +136,7 @@ def _verdicts(link: Link, source: str, before: str, entry: str) -> dict[str, Any
     if entry:
         space["candidate"] = space[entry] = remote(link, entry)
     else:
-        space.update({n: unpack(v) for n, v in defined["values"].items()})
-        space.update({n: remote(link, n) for n in defined["functions"]})
+        space.update(_defined(link, defined, source))
     tests = list(_tests(source, space))
     room = min(MESSAGE, ROOM // max(1, len(tests)))
     verdicts: list[dict[str, Any]] = []
@@ -146,6 +156,21 @@ def _verdicts(link: Link, source: str, before: str, entry: str) -> dict[str, Any
             verdict["trace"] = trace = link.trace
         verdicts.append(verdict)
     return {"verdicts": verdicts}
+
+
+def _defined(link: Link, told: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return what a program says it defines; the tests' own `all` or `len` cannot be among it.
+
+    Raises:
+        Raised: if it redefines what the tests use of Python.
+    """
+    found = {n: unpack(v) for n, v in told["values"].items()}
+    found.update({str(n): remote(link, str(n)) for n in told["functions"]})
+    used = {n.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)}
+    for name in found:
+        if name in used and (hasattr(builtins, name) or name.startswith("__")):
+            raise Raised(f"the program redefines {name}, which the tests use")
+    return {n: v for n, v in found.items() if not hasattr(builtins, n) and not n.startswith("__")}
 
 
 def _said(error: BaseException) -> str:

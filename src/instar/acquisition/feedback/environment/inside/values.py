@@ -83,6 +83,15 @@ def unpack(data: Any) -> Any:
     return made(inner)
 
 
+def opaque(data: Any) -> str | None:
+    """Return the type of the first value in what `pack` made that cannot be passed on."""
+    if isinstance(data, list):
+        return next((kind for item in data if (kind := opaque(item)) is not None), None)
+    if not isinstance(data, dict):
+        return None
+    return str(data["o"]) if "o" in data else opaque(list(data.values()))
+
+
 def _frozen(pairs: Any) -> Any:
     return {unpack(k): unpack(v) for k, v in pairs}
 
