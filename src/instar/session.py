@@ -17,14 +17,13 @@ from instar.engines.transformers import TransformersEngine
 from instar.environments.sandbox.sandbox import IsolatedSandbox
 from instar.errors import ComponentError, InstarError, Interrupted, UsageError
 from instar.events import Event, Note, RunEnded
+from instar.models import ENDPOINT
 from instar.protocols import Engine
 from instar.recipe import Plan, Recipe, plan
 from instar.recorder import Recorder
 from instar.run import Result, Services, prepare, prove, run
 from instar.store.folder import RunFolder
 from instar.telemetry.jsonl import JsonLines
-
-ENDPOINT = "openai:"
 
 
 def engine_for(model: str, base_url: str | None) -> Engine:
@@ -54,7 +53,7 @@ def start(
         train_unprotected: train on what was judged without isolation.
 
     Raises:
-        InstarError: after the end was told to `emit`.
+        InstarError: after the end was told to `emit`; the folder stays if anything was sampled.
     """
     plan(recipe)  # a recipe that cannot be built leaves no folder behind
     _sandbox(sandbox)
@@ -66,7 +65,15 @@ def start(
             ledger.set_meta("sandbox_asked", sandbox)
         if train_unprotected:
             ledger.set_meta("train_unprotected", "yes")
-    return resume(directory, emit)
+    try:
+        return resume(directory, emit)
+    except Interrupted:
+        raise
+    except InstarError as error:
+        # A wrong model, file or option: corrected, the same command must find the folder free.
+        if not folder.removed_if_unused():
+            error.add_note(f"when that is mended, go on with: instar resume {directory}")
+        raise
 
 
 def resume(directory: Path, emit: Callable[[Event], None]) -> Result:
@@ -147,7 +154,10 @@ def _finish(made: Plan, services: Services) -> Result:
             result = run(made, services)
     except KeyboardInterrupt:
         end("interrupted", "stopped; nothing that was finished is lost")
-        raise Interrupted(f"interrupted; go on with: instar resume {services.directory}") from None
+        raise Interrupted(
+            "interrupted; nothing that was finished is lost, "
+            f"go on with: instar resume {services.directory}"
+        ) from None
     except InstarError as error:
         end("failed", str(error))
         raise

@@ -149,7 +149,7 @@ def update(plan: Plan, rows: Sequence[Experience], context: Context, once: Once)
         return context.learner
 
     def make() -> tuple[Trained]:
-        learner = ask(plan.updater, lambda: plan.updater.update(rows, context))
+        learner = learned(plan, rows, context)
         return (Trained(learner=learner, rows=tuple(e.id for e in rows), arm=plan.arm),)
 
     start = (context.base.id, context.learner.id)
@@ -158,6 +158,19 @@ def update(plan: Plan, rows: Sequence[Experience], context: Context, once: Once)
     made = once("update", key, Trained, make)
     once.end()
     return made[0].learner
+
+
+def learned(plan: Plan, rows: Sequence[Experience], context: Context) -> Learner:
+    """Return the learner that the updater makes of `rows`, not recorded.
+
+    Raises:
+        ComponentError: if it makes something else, or raises.
+    """
+    learner = ask(plan.updater, lambda: plan.updater.update(rows, context))
+    if not isinstance(learner, Learner):
+        name = type(plan.updater).__name__
+        raise ComponentError(f"{name} returned a {type(learner).__name__}; expected a Learner")
+    return learner
 
 
 def evaluate(plan: Plan, learner: Learner, context: Context, once: Once) -> Report:

@@ -51,6 +51,7 @@ def test_every_built_in_recipe_cites_its_paper(name):
     ("setting", "message"),
     [
         ("updatin=1", r"updatin: a recipe has no such key; did you mean 'updating'\?"),
+        ("acquisition.max_failures=7", "max_failures: expected a share from 0 to 1, found 7.0"),
         ("data.sourc=1", r"data.sourc: no such key; did you mean 'source'\?"),
         ("updating.train.traner={}", r"updating.train.traner: 'sft' has no field 'traner'"),
         ("refinement.filtering.0.treshold=1", r"filtering\[0\].treshold: .*'threshold'"),

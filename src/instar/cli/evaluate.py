@@ -25,8 +25,10 @@ def command(
     from instar.cli import output
     from instar.cli.loaded import bare, opened, recipe_of
     from instar.cli.options import settings
+    from instar.errors import UsageError
     from instar.events import Note, StepStarted
     from instar.recipe import changed, load, plan
+    from instar.steps import ask
     from instar.telemetry.console import Console
 
     run, console = Path(what), Console()
@@ -37,13 +39,18 @@ def command(
         given: dict[str, str | int | None] = {"model": what, "base_url": base_url}
         made = plan(load(recipe, settings(given, tasks, setting or [])))
         opening = bare(made, console)
-    asked = list(made.source.load(limit, made.seed))[:limit]
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit}: expected at least 1")
+    asked = list(ask(made.source, lambda: made.source.load(limit, made.seed)))[:limit]
     with console, opening as context:
         isolation = context.sandbox.facts() if context.sandbox else ()
         for fact in (*context.engine.facts(), *isolation):
             console(Note(text=fact))
         console(StepStarted(step="evaluate", unit="tasks", total=len(asked)))
-        reports = [m.measure(context.learner, asked, context) for m in made.measures]
+        reports = [
+            ask(m, lambda m=m: m.measure(context.learner, asked, context))  # type: ignore[misc]
+            for m in made.measures
+        ]
     scores = [s for r in reports for s in r.scores]
     findings = [f for r in reports for f in r.findings]
     if as_document:

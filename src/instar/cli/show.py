@@ -39,6 +39,7 @@ def command(
                 "learner": found.id,
                 "base": found.base,
                 "adapter": found.adapter,
+                "prompt": found.prompt,
                 "parents": found.parents,
                 "iteration": entry.iteration,
                 "accepted": entry.accepted,
@@ -51,6 +52,8 @@ def command(
         return
     output.line(f"learner {found.id} of iteration {entry.iteration}: {entry.reason}")
     output.line(f"base {found.base}, adapter {found.adapter or 'none'}")
+    if found.prompt is not None:
+        output.line(f"standing prompt: {found.prompt}")
     rows = [
         [
             str(s["split"]),

@@ -96,7 +96,7 @@ def test_log_is_a_list_oldest_first_with_the_base(folder):
 def test_show_has_every_measure_and_the_funnel(folder):
     shown = document("show", folder, "head")
     assert set(shown) == {
-        "learner", "base", "adapter", "parents", "iteration", "accepted", "reason",
+        "learner", "base", "adapter", "prompt", "parents", "iteration", "accepted", "reason",
         "rows_trained", "scores", "funnel",
     }  # fmt: skip
     assert {s["split"] for s in shown["scores"]} == {"gate", "sealed"}
@@ -135,6 +135,41 @@ def test_trace_goes_from_a_task_to_who_was_trained_on_it(folder):
 def test_people_see_text_that_a_terminal_cannot_obey(folder):
     for verb in (("log",), ("show",), ("diff",)):
         assert "\x1b[31m" not in said(verb[0], folder)
+
+
+def ran(*words):
+    command = [sys.executable, "-m", "instar", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_an_error_is_told_once_and_cannot_command_a_terminal(tmp_path):
+    tasks = tmp_path / "mine.jsonl"
+    row = json.dumps({"prompt": "x", "id": "\x1b]0;owned\x07\x9b31m"}, ensure_ascii=False)
+    tasks.write_text(f"{row}\n{row}\n")
+    for name in (tasks, tmp_path / "\x1b[31m.jsonl"):
+        done = ran("run", "rest_em", "--tasks", str(name), "--dir", str(tmp_path / "run"))
+        assert done.returncode == 2
+        assert not set("\x1b\x07\x9b") & set(done.stderr)
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--model", "nowhere"), ("--set", "updating.train.lora.rank=3"), ("--tasks", "none.jsonl")],
+)
+def test_a_mistake_before_anything_was_sampled_leaves_no_folder(words, tmp_path):
+    done = ran("run", "rest_em", "--dir", str(tmp_path / "run"), *words)
+    assert done.returncode == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_no_engine_can_honour_are_the_users_mistake(folder):
+    for option in (("--max-tokens", "0"), ("--temperature", "nan")):
+        with pytest.raises(UsageError, match="expected"):
+            CliRunner().invoke(app, ["chat", folder, *option], catch_exceptions=False)
+    words = ["eval", folder, "--tasks", "reasoning_gym:chain_sum", "--limit", "-1"]
+    with pytest.raises(UsageError, match="--limit -1: expected at least 1"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
 
 
 def test_a_learner_that_is_not_there_names_the_nearest(folder):
