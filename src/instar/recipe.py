@@ -125,11 +125,20 @@ def load(name: str, settings: Iterable[str] = ()) -> Recipe:
         RecipeError: if there is no such recipe, or it has a key nobody reads.
     """
     path = path_of(name)
+    return changed(read(path, path.resolve().parent), settings)
+
+
+def read(path: Path, folder: Path) -> Recipe:
+    """Read a recipe whose relative paths are relative to `folder`.
+
+    Raises:
+        RecipeError: if it is no recipe, or has a key nobody reads.
+    """
     data = yaml.read(path)
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: expected a mapping at the top, found {type(data).__name__}")
-    _check_keys(data, name)
-    return changed(Recipe(data=data, folder=path.resolve().parent), settings)
+    _check_keys(data, str(path))
+    return Recipe(data=data, folder=folder)
 
 
 def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:

@@ -216,7 +216,7 @@ def _split(plan: Plan, once: Recorder) -> tuple[Placed, ...]:
     def make() -> tuple[Placed, ...]:
         sizes = plan.splits
         whole = None if None in sizes.values() else sum(n or 0 for n in sizes.values())
-        tasks = steps.ask(plan.source, lambda: plan.source.load(whole, plan.seed))
+        tasks = steps.several(plan.source, lambda: plan.source.load(whole, plan.seed), Task)
         if not tasks:
             raise DataError(f"{type(plan.source).__name__}: there is no task in it")
         return split(tasks, sizes, plan.seed)
@@ -297,9 +297,10 @@ def _started(
     sizes = {name: len(_tasks(placed, name)) for name in ("train", "gate", "sealed")}
     counted = ", ".join(f"{n} {name}" for name, n in sizes.items())
     gate = plan.gate
-    forecast = (
-        (gate.before_run(sizes["gate"], plan.iterations),) if isinstance(gate, Forecast) else ()
-    )
+    forecast: tuple[str, ...] = ()
+    if isinstance(gate, Forecast):
+        told = steps.one(gate, lambda: gate.before_run(sizes["gate"], plan.iterations), str)
+        forecast = (told,)
     isolation = context.sandbox.facts() if context.sandbox else ()
     return RunStarted(
         recipe=plan.name,

@@ -6,7 +6,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,7 @@ from instar.errors import ComponentError, InstarError, Interrupted, UsageError
 from instar.events import Event, Note, RunEnded
 from instar.models import ENDPOINT
 from instar.protocols import Engine
-from instar.recipe import Plan, Recipe, plan
+from instar.recipe import Plan, Recipe, plan, read
 from instar.recorder import Recorder
 from instar.run import Result, Services, prepare, prove, run
 from instar.store.folder import RunFolder
@@ -115,10 +115,7 @@ def recorded(folder: RunFolder, recipe_folder: str | None) -> Recipe:
     """Return the recipe that the run in `folder` was made with."""
     if not folder.recipe.is_file():
         raise UsageError(f"{folder.path}: the run stopped before it began; delete it and run again")
-    data = yaml.read(folder.recipe)
-    if not isinstance(data, Mapping):
-        raise UsageError(f"{folder.recipe}: expected a recipe")
-    return Recipe(data=data, folder=Path(recipe_folder or folder.path))
+    return read(folder.recipe, Path(recipe_folder or folder.path))
 
 
 def preflight_only(made: Plan, emit: Callable[[Event], None]) -> tuple[str, ...]:

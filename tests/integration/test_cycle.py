@@ -358,6 +358,38 @@ def test_an_updater_that_fails_is_named_before_anything_is_sampled(tmp_path, rai
     assert engine.calls == 0
 
 
+@dataclass(frozen=True)
+class Returns:
+    """A component of every kind that returns `value`, or leaves the program if it is told to."""
+
+    value: object
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._answer
+
+    def _answer(self, *given):
+        if self.value == "exit":
+            raise SystemExit(0)
+        return self.value
+
+
+@pytest.mark.parametrize("value", [None, 3, "exit", "text", ("x",) * 48])
+@pytest.mark.parametrize(
+    "slot", ["source", "proposer", "solver", "assessors", "filters", "updater", "measures", "gate"]
+)
+def test_a_component_that_returns_anything_else_is_named_in_one_sentence(slot, value, tmp_path):
+    part = Returns(value)
+    made = plan(recipe("rest_em", "iterations=1"))
+    made = replace(
+        made, **{slot: (part,) if slot in ("assessors", "filters", "measures") else part}
+    )
+    updater = part if slot == "updater" else None
+    with pytest.raises(ComponentError, match=r"^Returns (returned|raised|failed)"):
+        go(tmp_path, ScriptedEngine(answers(better_each_time)), made, updater=updater)
+
+
 def test_why_held_out_answers_failed_is_told(tmp_path):
     def script(request, sample, learner):
         if request.n == 1 and "1" in request.messages[-1].content:

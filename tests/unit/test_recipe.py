@@ -19,6 +19,12 @@ class Short:
         return [Decision(keep=len(e.solution.text.split()) <= self.words, reason="") for e in batch]
 
 @dataclass(frozen=True)
+class Untyped:
+    "Has a field of a type that is none."
+    words: "Nothing" = 3
+    def select(self, batch, context, /): ...
+
+@dataclass(frozen=True)
 class NoFilter:
     "Has no method."
 """
@@ -129,3 +135,10 @@ def test_the_fingerprint_changes_with_any_parameter():
         for prefer in ("first", "shortest")
     ]
     assert len({fingerprint(m) for m in made}) == 4
+
+
+def test_a_file_that_leaves_the_program_or_names_no_type_is_the_users_mistake(own):
+    (own.parent / "quits.py").write_text("raise SystemExit(0)")
+    for use, told in (("mine.py:Untyped", "is no type"), ("quits.py:X", "import: SystemExit: 0")):
+        with pytest.raises(RecipeError, match=told):
+            component("filter", {"use": f"./{use}"}, "here", own.parent)

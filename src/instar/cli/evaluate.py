@@ -28,8 +28,9 @@ def command(
     from instar.errors import UsageError
     from instar.events import Note, StepStarted
     from instar.recipe import changed, load, plan
-    from instar.steps import ask
+    from instar.steps import one, several
     from instar.telemetry.console import Console
+    from instar.types import Report, Task
 
     run, console = Path(what), Console()
     if (run / "recipe.yaml").is_file():
@@ -41,14 +42,14 @@ def command(
         opening = bare(made, console)
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: expected at least 1")
-    asked = list(ask(made.source, lambda: made.source.load(limit, made.seed)))[:limit]
+    asked = list(several(made.source, lambda: made.source.load(limit, made.seed), Task))[:limit]
     with console, opening as context:
         isolation = context.sandbox.facts() if context.sandbox else ()
         for fact in (*context.engine.facts(), *isolation):
             console(Note(text=fact))
         console(StepStarted(step="evaluate", unit="tasks", total=len(asked)))
         reports = [
-            ask(m, lambda m=m: m.measure(context.learner, asked, context))  # type: ignore[misc]
+            one(m, lambda m=m: m.measure(context.learner, asked, context), Report)  # type: ignore[misc]
             for m in made.measures
         ]
     scores = [s for r in reports for s in r.scores]

@@ -54,6 +54,7 @@ class Console:
                 transient=True,
             )
             self._bar.start()
+            self._begin(events.StepStarted(step="loading model and tasks", unit=""))
         return self
 
     def __exit__(
@@ -71,6 +72,7 @@ class Console:
             case events.Progress() | events.StepStarted() | events.StepEnded():
                 self.live(event)
             case events.RunStarted():
+                self._end()
                 self._header(event)
             case events.Measured():
                 self._measured(event)

@@ -1,6 +1,7 @@
 """The verbs on a run folder made by a scripted engine: what they print, and its frozen shape."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from instar import yaml
+from instar.catalog import KINDS
 from instar.cli.app import app
 from instar.errors import UsageError
 from instar.recipe import changed, load, plan
@@ -203,7 +205,10 @@ def test_help_is_instant_in_what_it_loads():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("kind", ["filter", "assessor", "solver", "proposer", "corrector"])
+PARTS = {"trainer", "veto"}  # of an updater and of a gate: no slot of a recipe
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - PARTS))
 def test_what_new_writes_keeps_the_laws_of_its_kind(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = said("new", kind, "./mine.py")
@@ -230,6 +235,24 @@ def test_check_says_which_law_a_class_breaks(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(LAWLESS)
     with pytest.raises(RuntimeError, match="Short gave 5 for 6 experiences"):
         CliRunner().invoke(app, ["check", "./mine.py:Short"], catch_exceptions=False)
+
+
+def test_check_names_a_class_that_returns_no_decisions(tmp_path):
+    text = LAWLESS.replace('Decision(keep=True, reason="x")', "3").replace("batch[:-1]", "batch")
+    (tmp_path / "mine.py").write_text(text)
+    done = ran("check", f"{tmp_path}/mine.py:Short")
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert "Short raised, or returned what is no value of its kind" in done.stderr
+
+
+def test_a_run_whose_recipe_was_spoiled_says_which_key(folder, tmp_path):
+    spoiled = tmp_path / "run"
+    shutil.copytree(folder, spoiled)
+    (spoiled / "recipe.yaml").write_text("modl: smollm2\n")
+    for verb in ("resume", "chat"):
+        done = ran(verb, str(spoiled))
+        assert done.returncode == 2
+        assert "recipe.yaml: modl: a recipe has no such key; did you mean 'model'?" in done.stderr
 
 
 def test_check_sandbox_says_what_the_machine_gives():
