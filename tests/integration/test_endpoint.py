@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from endpoint import serving
 
+from instar.store.folder import RunFolder
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "sk-secret-key"
 
@@ -23,6 +25,12 @@ def instar(*words, **more):
     )
 
 
+def other(folder):
+    path = folder / "other.jsonl"
+    path.write_text('{"prompt": "What is 100 + 1?", "answer": "101"}\n')
+    return path
+
+
 def test_a_recipe_that_changes_the_prompt_improves_a_model_behind_an_endpoint(tmp_path):
     place = str(tmp_path / "run")
     with serving("The answer is {}, says {key}") as (address, _):
@@ -33,6 +41,18 @@ def test_a_recipe_that_changes_the_prompt_improves_a_model_behind_an_endpoint(tm
         shown = json.loads(instar("show", place, "--json").stdout)
         said = instar("chat", place, input="What is 20 + 22?\n")
         measured = instar("eval", place, "--tasks", str(EXAMPLES / "own_tasks.jsonl"), "--json")
+        with RunFolder(tmp_path / "run").open_for_writing():
+            refused = instar("eval", place, "--tasks", str(EXAMPLES / "own_tasks.jsonl"))
+        elsewhere = instar("eval", place, "--tasks", str(other(tmp_path)), "--json")
+    opened = json.loads(instar("show", place, "--json").stdout)["openings"]
+    assert opened == [
+        "the end of own_recipe: base against final",
+        "instar eval on 30 of its 30 tasks",
+    ]
+    assert "sealed split opened: instar eval on 30" in instar("log", place).stdout
+    assert refused.returncode == 2
+    assert "sealed split, and that it is opened cannot be recorded" in refused.stderr
+    assert json.loads(elsewhere.stdout)["tasks"] == 1
     base, first, *_ = json.loads(instar("log", place, "--json").stdout)
     assert base["accuracy"]["value"] == 0.0
     assert (first["accepted"], first["accuracy"]["value"]) == (True, 1.0)

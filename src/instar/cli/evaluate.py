@@ -25,6 +25,7 @@ def command(
     from instar.cli import output
     from instar.cli.loaded import bare, opened, recipe_of
     from instar.cli.options import settings
+    from instar.cli.sealed import record_opening
     from instar.errors import UsageError
     from instar.events import Note, StepStarted
     from instar.recipe import changed, load, plan
@@ -33,7 +34,8 @@ def command(
     from instar.types import Report, Task
 
     run, console = Path(what), Console()
-    if (run / "recipe.yaml").is_file():
+    of_a_run = (run / "recipe.yaml").is_file()
+    if of_a_run:
         made = plan(changed(recipe_of(run), settings({}, tasks, setting or [])))
         opening = opened(run, learner, console)
     else:
@@ -44,6 +46,8 @@ def command(
         raise UsageError(f"--limit {limit}: expected at least 1")
     asked = list(several(made.source, lambda: made.source.load(limit, made.seed), Task))[:limit]
     with console, opening as context:
+        if of_a_run and (told := record_opening(run, context.learner, asked)):
+            console(Note(text=told, level="warning"))
         isolation = context.sandbox.facts() if context.sandbox else ()
         for fact in (*context.engine.facts(), *isolation):
             console(Note(text=fact))

@@ -99,9 +99,10 @@ def test_show_has_every_measure_and_the_funnel(folder):
     shown = document("show", folder, "head")
     assert set(shown) == {
         "learner", "base", "adapter", "prompt", "parents", "iteration", "accepted", "reason",
-        "rows_trained", "scores", "funnel",
+        "rows_trained", "scores", "openings", "funnel",
     }  # fmt: skip
     assert {s["split"] for s in shown["scores"]} == {"gate", "sealed"}
+    assert shown["openings"] == ["the end of rest_em: base against final"]
     assert shown["funnel"]["sampled"] == 24
 
 
