@@ -59,7 +59,10 @@ def test_a_recipe_that_changes_the_prompt_improves_a_model_behind_an_endpoint(tm
     assert shown["prompt"].startswith("Answer like this:")
     assert shown["adapter"] is None
     assert "The answer is 42" in said.stdout
-    assert json.loads(measured.stdout)["scores"][0]["value"] == 1.0
+    report = json.loads(measured.stdout)
+    assert set(report) == {"learner", "tasks", "scores", "findings"}
+    assert set(report["scores"][0]) == {"name", "value", "low", "high", "n", "level"}
+    assert report["scores"][0]["value"] == 1.0
     exported = instar("export", place, "--to", str(tmp_path / "out"))
     assert exported.returncode == 2
     assert "there are no weights to export" in exported.stderr

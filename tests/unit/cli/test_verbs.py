@@ -17,6 +17,7 @@ from instar.errors import UsageError
 from instar.recipe import changed, load, plan
 from instar.run import Services, run
 from instar.store.folder import RunFolder
+from instar.store.queries import held_out
 from instar.testing.fakes import ScriptedEngine
 from instar.types import digest
 
@@ -133,6 +134,19 @@ def test_trace_goes_from_a_task_to_who_was_trained_on_it(folder):
     assert held["split"] == "gate"
     assert held["stories"] == []
     assert len(held["outcomes"]) == 2
+    learner, outcome = held["outcomes"][0]
+    assert isinstance(learner, str)
+    assert set(outcome) == {"task", "score", "text", "answer", "sample", "tokens", "finished"}
+    assert set(held["task"]) == {
+        "messages", "reference", "material", "tags", "origin", "name", "parents",
+    }  # fmt: skip
+    with RunFolder(Path(folder)).open_for_reading() as ledger:
+        drawn = next(iter(held_out(ledger, "train")))
+    story = document("trace", folder, drawn)["stories"][0]
+    assert set(story) == {"experience", "feedback", "decisions", "trained"}
+    assert set(story["feedback"][0]) == {"source", "score", "critique", "answer"}
+    assert set(story["decisions"][0]) == {"experience", "filter", "keep", "reason"}
+    assert isinstance(story["trained"], list)
 
 
 def test_people_see_text_that_a_terminal_cannot_obey(folder):
@@ -191,11 +205,14 @@ def test_a_folder_that_is_no_run_is_the_users_mistake(tmp_path):
 
 
 def test_recipes_and_components_are_documents():
-    names = {r["recipe"] for r in document("recipes")}
+    listed = document("recipes")
+    assert set(listed[0]) == {"recipe", "about", "paper"}
+    names = {r["recipe"] for r in listed}
     assert {"star", "rest_em", "rft", "lmsi", "demo"} <= names
     assert document("recipes", "star")["paper"].startswith("Zelikman")
     cards = document("components", "filter")
     assert set(cards[0]) == {"kind", "name", "summary", "text", "fields"}
+    assert set(cards[0]["fields"][0]) == {"name", "type", "default"}
 
 
 def test_help_is_instant_in_what_it_loads():
@@ -298,6 +315,7 @@ def test_the_base_install_checks_a_recipe_and_says_what_was_not_proved(tmp_path)
     done = base_install("check", "rest_em", "--json")
     assert done.returncode == 0
     found = json.loads(done.stdout)
+    assert set(found) == {"checked", "facts", "proved"}
     assert found["proved"] is False
     assert found["facts"] == [
         "rest_em: the recipe is sound",
