@@ -32,9 +32,10 @@ def parse(text: str) -> Budget:
         UsageError: for anything else.
     """
     lowered = text.strip().lower()
-    if found := re.fullmatch(r"(\d+(?:\.\d+)?)([km]?)-?tokens", lowered):
+    some = re.search("[1-9]", lowered)
+    if some and (found := re.fullmatch(r"(\d+(?:\.\d+)?)([km]?)-?tokens", lowered)):
         return Budget(tokens=int(float(found[1]) * _THOUSANDS[found[2]]))
-    if lowered and re.fullmatch(r"(\d+(?:\.\d+)?[smh])+", lowered):
+    if some and re.fullmatch(r"(\d+(?:\.\d+)?[smh])+", lowered):
         parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", lowered)
         return Budget(seconds=sum(float(n) * _SECONDS[unit] for n, unit in parts))
     raise UsageError(

@@ -35,7 +35,7 @@ def component(kind: str, entry: object, where: str, folder: Path) -> object:
     if not is_dataclass(found):
         raise RecipeError(f"{where}.use: {use!r} is not a dataclass, so it has no parameters")
     known = {f.name: f for f in fields(found) if f.init}
-    hints = typing.get_type_hints(found)
+    hints = _hints(found, use, where)
     for name in parameters:
         if name not in known:
             hint = nearest(name, known)
@@ -52,6 +52,13 @@ def component(kind: str, entry: object, where: str, folder: Path) -> object:
     except (ValueError, TypeError) as error:
         raise RecipeError(f"{where}: {error}") from error
     return made
+
+
+def _hints(found: type, use: str, where: str) -> dict[str, object]:
+    try:
+        return typing.get_type_hints(found)
+    except Exception as error:  # a type is an expression, which may raise anything
+        raise RecipeError(f"{where}.use: {use!r} has a type that is no type: {error}") from error
 
 
 def fingerprint(value: object) -> str:

@@ -168,7 +168,7 @@ def _from_file(use: str, where: str, folder: Path) -> type:
     name, _, class_name = use.rpartition(":")
     path = (folder / name).resolve()
     if not path.is_file():
-        here = nearest(path.name, [p.name for p in folder.glob("*.py")])
+        here = nearest(path.name, [p.name for p in path.parent.glob("*.py")])
         raise RecipeError(f"{where}.use: there is no file {path}{here}")
     text = path.read_bytes()
     module_name = f"instar_file_{hashlib.sha256(text).hexdigest()[:16]}"
@@ -180,7 +180,7 @@ def _from_file(use: str, where: str, folder: Path) -> type:
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[module_name]
             reason = f"{type(error).__name__}: {error}"
             raise RecipeError(f"{where}.use: {path} failed to import: {reason}") from error

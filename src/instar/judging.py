@@ -28,12 +28,12 @@ def judge(
         return _counted(name, assessor.assess(batch, context), len(batch))
     except InstarError:
         raise
-    except Exception as error:  # a plug-in may raise anything
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything
         return _task_by_task(assessor, batch, context, error)
 
 
 def _task_by_task(
-    assessor: Assessor, batch: Sequence[Experience], context: Context, first: Exception
+    assessor: Assessor, batch: Sequence[Experience], context: Context, first: BaseException
 ) -> tuple[Feedback, ...]:
     name = type(assessor).__name__
     groups: dict[str, list[int]] = {}
@@ -47,7 +47,7 @@ def _task_by_task(
             found.update(zip(places, _counted(name, part, len(places)), strict=True))
         except InstarError:
             raise
-        except Exception as error:  # as above
+        except (Exception, SystemExit) as error:  # as above
             failed += 1
             unjudged = Feedback(
                 source=name, score=None, critique=f"{type(error).__name__}: {error}"
@@ -61,6 +61,8 @@ def _task_by_task(
 def _counted(name: str, feedback: Sequence[Feedback], expected: int) -> tuple[Feedback, ...]:
     if len(feedback) != expected:
         raise ComponentError(f"{name} returned {len(feedback)} feedbacks for {expected} solutions")
+    if strangers := [f for f in feedback if not isinstance(f, Feedback)]:
+        raise ComponentError(f"{name} returned a {type(strangers[0]).__name__}; expected Feedback")
     return tuple(feedback)
 
 

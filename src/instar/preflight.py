@@ -11,10 +11,12 @@ from dataclasses import fields, is_dataclass, replace
 from typing import cast
 
 from instar.build import fingerprint
-from instar.errors import PreflightError
+from instar.errors import PreflightError, RecipeError
 from instar.judging import judge
+from instar.models import ENDPOINT
 from instar.protocols import Assessor, Context, Trainer
 from instar.recipe import Plan
+from instar.steps import learned
 from instar.types import Experience, Message, Sampling, Solution, Task
 
 # How an answer may be written so that a checker reads it; one of these must be recognised.
@@ -48,9 +50,15 @@ def check_settings(plan: Plan) -> None:
     """Let every trainer build its library's configuration.
 
     Raises:
-        RecipeError: naming the option that the library refuses.
+        RecipeError: naming the option that the library refuses; or for weights behind an endpoint.
     """
-    for trainer in cast("list[Trainer]", _parts(plan.updater, Trainer)):
+    trainers = cast("list[Trainer]", _parts(plan.updater, Trainer))
+    if trainers and plan.model.startswith(ENDPOINT):
+        raise RecipeError(
+            f"updating: {type(trainers[0]).__name__} trains weights, and those of {plan.model} are "
+            "behind an endpoint; give a local model, or an updater that changes the prompt"
+        )
+    for trainer in trainers:
         trainer.check()
 
 
@@ -132,12 +140,14 @@ def check_update(plan: Plan, context: Context) -> str:
     tasks = [t for t in context.train if t.reference][:ROWS] or list(context.train[:ROWS])
     rows = [e for t in tasks for e in _experiences(t, (t.reference or t.prompt,), context)]
     before = context.engine.fingerprint(context.learner, context)
-    candidate = plan.updater.update(rows, replace(context, iteration=0))
+    candidate = learned(plan, rows, replace(context, iteration=0))
     name = type(plan.updater).__name__
     if candidate.id == context.learner.id:
         raise PreflightError(f"{name} learned from {len(rows)} rows and changed nothing")
+    if candidate.adapter == context.learner.adapter:
+        return f"{name} changes what the learner is told, not its weights"
     after = context.engine.fingerprint(candidate, context)
-    if candidate.adapter != context.learner.adapter and after == before:
+    if after == before:
         raise PreflightError(
             f"{name} made the adapter {candidate.adapter}, but the engine serves the old weights"
         )

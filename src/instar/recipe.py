@@ -125,11 +125,20 @@ def load(name: str, settings: Iterable[str] = ()) -> Recipe:
         RecipeError: if there is no such recipe, or it has a key nobody reads.
     """
     path = path_of(name)
+    return changed(read(path, path.resolve().parent), settings)
+
+
+def read(path: Path, folder: Path) -> Recipe:
+    """Read a recipe whose relative paths are relative to `folder`.
+
+    Raises:
+        RecipeError: if it is no recipe, or has a key nobody reads.
+    """
     data = yaml.read(path)
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: expected a mapping at the top, found {type(data).__name__}")
-    _check_keys(data, name)
-    return changed(Recipe(data=data, folder=path.resolve().parent), settings)
+    _check_keys(data, str(path))
+    return Recipe(data=data, folder=folder)
 
 
 def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
@@ -193,9 +202,7 @@ def plan(recipe: Recipe) -> Plan:
         ),
         gate=cast("Gate", one("gate", "evaluation.gate", assess.get("gate"))),
         batch=_at_least(1, acquire.get("batch", BATCH), "acquisition.batch"),
-        max_failures=_typed(
-            float, acquire.get("max_failures", MAX_FAILURES), "acquisition.max_failures"
-        ),
+        max_failures=_share(acquire.get("max_failures", MAX_FAILURES), "acquisition.max_failures"),
         iterations=_at_least(1, data.get("iterations", 3), "iterations"),
         seed=_at_least(0, data.get("seed", 0), "seed"),
         control=_typed(str, data.get("control", "none"), "control") == "random",
@@ -237,6 +244,13 @@ def _at_least(least: int, value: object, where: str) -> int:
     if number < least:
         raise RecipeError(f"{where}: expected a whole number of at least {least}, found {number}")
     return number
+
+
+def _share(value: object, where: str) -> float:
+    share = _typed(float, value, where)
+    if not 0 <= share <= 1:
+        raise RecipeError(f"{where}: expected a share from 0 to 1, found {share}")
+    return share
 
 
 def _check_keys(data: Mapping[str, object], where: str) -> None:

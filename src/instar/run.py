@@ -57,11 +57,16 @@ def run(plan: Plan, services: Services) -> Result:
         InstarError: of the kind that says whose mistake it is; everything made is recorded.
     """
     once = Recorder(services.ledger, services.emit, plan.budget, services.spent)
-    with _loading():
-        plan, context, placed = prepare(plan, services, once)
-        services.emit(_started(plan, services, context, placed))
-    prove(plan, context, once)
-    before = steps.evaluate(plan, context.base, context, once)
+    try:
+        with _loading():
+            plan, context, placed = prepare(plan, services, once)
+            services.emit(_started(plan, services, context, placed))
+        prove(plan, context, once)
+        before = steps.evaluate(plan, context.base, context, once)
+    except BudgetSpent as spent:
+        once.end()
+        told = f"no improvement: {spent}, and no iteration was begun"
+        return Result(learner=_base(plan), improved=False, summary=told)
     services.emit(Measured(iteration=0, arm="method", report=before))
     heldout = sum(p.split in ("gate", "sealed") for p in placed)
     arms = 3 if plan.control else 2
@@ -97,7 +102,7 @@ def prepare(
         guards = (NotUnprotected(),)
     placed = _split(plan, once)
     heldout = (*_tasks(placed, "gate"), *_tasks(placed, "sealed"))
-    base = Learner(base=plan.model, prompt=plan.prompt)
+    base = _base(plan)
     once("begin", (base.id,), Trained, lambda: (Trained(learner=base, rows=(), arm="base"),))
     context = Context(
         objective=plan.objective,
@@ -115,6 +120,10 @@ def prepare(
     )
     guards = (*guards, NotHeldOut(heldout))
     return replace(plan, filters=(*guards, *plan.filters)), context, placed
+
+
+def _base(plan: Plan) -> Learner:
+    return Learner(base=plan.model, prompt=plan.prompt)
 
 
 def prove(plan: Plan, context: Context, once: Recorder) -> tuple[str, ...]:
@@ -207,7 +216,7 @@ def _split(plan: Plan, once: Recorder) -> tuple[Placed, ...]:
     def make() -> tuple[Placed, ...]:
         sizes = plan.splits
         whole = None if None in sizes.values() else sum(n or 0 for n in sizes.values())
-        tasks = steps.ask(plan.source, lambda: plan.source.load(whole, plan.seed))
+        tasks = steps.several(plan.source, lambda: plan.source.load(whole, plan.seed), Task)
         if not tasks:
             raise DataError(f"{type(plan.source).__name__}: there is no task in it")
         return split(tasks, sizes, plan.seed)
@@ -231,11 +240,8 @@ def _conclude(
     once.budget = None
     base, final = context.base, context.learner
     if final.id == base.id:
-        return Result(
-            learner=base,
-            improved=False,
-            summary="no improvement: the gate promoted no candidate, the model is unchanged",
-        )
+        told = "no improvement: the gate promoted no candidate, the model is unchanged"
+        return Result(learner=base, improved=False, summary=told)
     tasks = _tasks(placed, "sealed")
     reason = f"the end of {plan.name}: base against final"
     once("open", (final.id,), Opening, lambda: (Opening(learner=final.id, reason=reason),))
@@ -291,9 +297,10 @@ def _started(
     sizes = {name: len(_tasks(placed, name)) for name in ("train", "gate", "sealed")}
     counted = ", ".join(f"{n} {name}" for name, n in sizes.items())
     gate = plan.gate
-    forecast = (
-        (gate.before_run(sizes["gate"], plan.iterations),) if isinstance(gate, Forecast) else ()
-    )
+    forecast: tuple[str, ...] = ()
+    if isinstance(gate, Forecast):
+        told = steps.one(gate, lambda: gate.before_run(sizes["gate"], plan.iterations), str)
+        forecast = (told,)
     isolation = context.sandbox.facts() if context.sandbox else ()
     return RunStarted(
         recipe=plan.name,

@@ -6,7 +6,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,14 +17,13 @@ from instar.engines.transformers import TransformersEngine
 from instar.environments.sandbox.sandbox import IsolatedSandbox
 from instar.errors import ComponentError, InstarError, Interrupted, UsageError
 from instar.events import Event, Note, RunEnded
+from instar.models import ENDPOINT
 from instar.protocols import Engine
-from instar.recipe import Plan, Recipe, plan
+from instar.recipe import Plan, Recipe, plan, read
 from instar.recorder import Recorder
 from instar.run import Result, Services, prepare, prove, run
 from instar.store.folder import RunFolder
 from instar.telemetry.jsonl import JsonLines
-
-ENDPOINT = "openai:"
 
 
 def engine_for(model: str, base_url: str | None) -> Engine:
@@ -54,22 +53,38 @@ def start(
         train_unprotected: train on what was judged without isolation.
 
     Raises:
-        InstarError: after the end was told to `emit`.
+        InstarError: after the end was told to `emit`; the folder stays if anything was sampled.
     """
     # A recipe that cannot be built, or has no sandbox it needs, leaves no folder behind.
     made = plan(recipe)
     with closing(_sandbox(sandbox)) as isolation:
         if preflight.executes_code(made):
             isolation.facts()
-        folder = RunFolder.create(directory)
-        folder.recipe.write_text(yaml.dump(dict(recipe.data)), encoding="utf-8")
-        with folder.open_for_writing() as ledger:
-            ledger.set_meta("recipe_folder", str(recipe.folder))
-            if sandbox is not None:
-                ledger.set_meta("sandbox_asked", sandbox)
-            if train_unprotected:
-                ledger.set_meta("train_unprotected", "yes")
-        return _go_on(directory, emit, isolation)
+        folder = _created(recipe, directory, sandbox, train_unprotected)
+        try:
+            return _go_on(directory, emit, isolation)
+        except Interrupted:
+            raise
+        except InstarError as error:
+            # A wrong model, file or option: corrected, the same command must find the folder free.
+            if not folder.removed_if_unused():
+                error.add_note(f"when that is mended, go on with: instar resume {directory}")
+            raise
+
+
+def _created(
+    recipe: Recipe, directory: Path, sandbox: str | None, train_unprotected: bool
+) -> RunFolder:
+    """Return a new run folder that holds what `resume` needs."""
+    folder = RunFolder.create(directory)
+    folder.recipe.write_text(yaml.dump(dict(recipe.data)), encoding="utf-8")
+    with folder.open_for_writing() as ledger:
+        ledger.set_meta("recipe_folder", str(recipe.folder))
+        if sandbox is not None:
+            ledger.set_meta("sandbox_asked", sandbox)
+        if train_unprotected:
+            ledger.set_meta("train_unprotected", "yes")
+    return folder
 
 
 def resume(directory: Path, emit: Callable[[Event], None]) -> Result:
@@ -93,7 +108,9 @@ def _go_on(
         spent = ledger.seconds()
         with closing(isolation or _sandbox(ledger.get_meta("sandbox_asked"))) as sandbox:
             if preflight.executes_code(made):
-                ledger.set_meta("sandbox", sandbox.level)
+                # A run that goes on on another machine may reach another level: all are kept.
+                reached = (ledger.get_meta("sandbox") or "").split()
+                ledger.set_meta("sandbox", " ".join(dict.fromkeys([*reached, sandbox.level])))
             services = Services(
                 ledger=ledger,
                 artefacts=folder.artefacts,
@@ -117,10 +134,7 @@ def recorded(folder: RunFolder, recipe_folder: str | None) -> Recipe:
     """Return the recipe that the run in `folder` was made with."""
     if not folder.recipe.is_file():
         raise UsageError(f"{folder.path}: the run stopped before it began; delete it and run again")
-    data = yaml.read(folder.recipe)
-    if not isinstance(data, Mapping):
-        raise UsageError(f"{folder.recipe}: expected a recipe")
-    return Recipe(data=data, folder=Path(recipe_folder or folder.path))
+    return read(folder.recipe, Path(recipe_folder or folder.path))
 
 
 def preflight_only(made: Plan, emit: Callable[[Event], None]) -> tuple[str, ...]:
@@ -156,7 +170,10 @@ def _finish(made: Plan, services: Services) -> Result:
             result = run(made, services)
     except KeyboardInterrupt:
         end("interrupted", "stopped; nothing that was finished is lost")
-        raise Interrupted(f"interrupted; go on with: instar resume {services.directory}") from None
+        raise Interrupted(
+            "interrupted; nothing that was finished is lost, "
+            f"go on with: instar resume {services.directory}"
+        ) from None
     except InstarError as error:
         end("failed", str(error))
         raise

@@ -13,6 +13,7 @@ from instar.protocols import Context, Filter
 from instar.recipe import Plan
 from instar.types import (
     Assessed,
+    Decision,
     Experience,
     Learner,
     Report,
@@ -61,7 +62,7 @@ def propose(plan: Plan, context: Context, once: Once) -> tuple[Task, ...]:
     """`f^T`: the tasks of this iteration, each one once."""
 
     def make() -> tuple[Task, ...]:
-        tasks = ask(plan.proposer, lambda: plan.proposer.propose(context))
+        tasks = several(plan.proposer, lambda: plan.proposer.propose(context), Task)
         return tuple({t.id: t for t in tasks}.values())
 
     pool = digest([t.id for t in context.train])
@@ -75,7 +76,7 @@ def solve(
     """`f^Y`: solutions of one batch of tasks."""
 
     def make() -> Sequence[Experience]:
-        made = ask(plan.solver, lambda: plan.solver.solve(tasks, context))
+        made = several(plan.solver, lambda: plan.solver.solve(tasks, context), Experience)
         given = {t.id for t in tasks}
         if stranger := next((e for e in made if e.task.id not in given), None):
             name = type(plan.solver).__name__
@@ -122,7 +123,7 @@ def correct(
             "correct",
             key,
             Experience,
-            lambda c=corrector: ask(c, lambda: c.correct(batch, context)),  # type: ignore[misc]
+            lambda c=corrector: several(c, lambda: c.correct(batch, context), Experience),  # type: ignore[misc]
         )
         if any(not parents.intersection(e.parents) for e in made):
             name = type(corrector).__name__
@@ -154,7 +155,7 @@ def update(plan: Plan, rows: Sequence[Experience], context: Context, once: Once)
         return context.learner
 
     def make() -> tuple[Trained]:
-        learner = ask(plan.updater, lambda: plan.updater.update(rows, context))
+        learner = learned(plan, rows, context)
         return (Trained(learner=learner, rows=tuple(e.id for e in rows), arm=plan.arm),)
 
     start = (context.base.id, context.learner.id)
@@ -163,6 +164,11 @@ def update(plan: Plan, rows: Sequence[Experience], context: Context, once: Once)
     made = once("update", key, Trained, make)
     once.end()
     return made[0].learner
+
+
+def learned(plan: Plan, rows: Sequence[Experience], context: Context) -> Learner:
+    """Return the learner that the updater makes of `rows`, not recorded."""
+    return one(plan.updater, lambda: plan.updater.update(rows, context), Learner)
 
 
 def evaluate(plan: Plan, learner: Learner, context: Context, once: Once) -> Report:
@@ -182,7 +188,7 @@ def measured(
 
     def make() -> tuple[Report]:
         reports = [
-            ask(m, lambda m=m: m.measure(learner, tasks, context))  # type: ignore[misc]
+            one(m, lambda m=m: m.measure(learner, tasks, context), Report)  # type: ignore[misc]
             for m in plan.measures
         ]
         scores: tuple[Score, ...] = tuple(s for r in reports for s in r.scores)
@@ -209,7 +215,7 @@ def measured(
 def decide(plan: Plan, before: Report, after: Report, context: Context, once: Once) -> Verdict:
     """The gate's word on the candidate."""
     key = (fingerprint(plan.gate), context.iteration, before.learner, after.learner)
-    make = lambda: (ask(plan.gate, lambda: plan.gate.decide(before, after, context)),)  # noqa: E731
+    make = lambda: (one(plan.gate, lambda: plan.gate.decide(before, after, context), Verdict),)  # noqa: E731
     return once("decide", key, Verdict, make)[0]
 
 
@@ -229,9 +235,36 @@ def ask(part: object, call: Callable[[], Made]) -> Made:
         return call()
     except InstarError:
         raise
-    except Exception as error:  # a plug-in may raise anything
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything
         name = type(part).__name__
         raise ComponentError(f"{name} raised {type(error).__name__}: {error}") from error
+
+
+def one(part: object, call: Callable[[], Made], kind: type) -> Made:
+    """Call a component that returns one value of `kind`.
+
+    Raises:
+        ComponentError: as `ask`, or if it returns something else.
+    """
+    found = ask(part, call)
+    if not isinstance(found, kind):
+        told = f"a {type(found).__name__}; expected a {kind.__name__}"
+        raise ComponentError(f"{type(part).__name__} returned {told}")
+    return found
+
+
+def several(part: object, call: Callable[[], Sequence[Made]], kind: type) -> Sequence[Made]:
+    """Call a component that returns a list of values of `kind`.
+
+    Raises:
+        ComponentError: as `ask`, or if it returns something else.
+    """
+    found = ask(part, call)
+    listed = found if isinstance(found, Sequence) else (found,)
+    if strangers := [v for v in listed if found is not listed or not isinstance(v, kind)]:
+        told = f"a {type(strangers[0]).__name__}; expected a list of {kind.__name__}"
+        raise ComponentError(f"{type(part).__name__} returned {told}")
+    return found
 
 
 def _names(filters: Sequence[Filter]) -> list[str]:
@@ -244,7 +277,7 @@ def _names(filters: Sequence[Filter]) -> list[str]:
 def _decisions(
     item: Filter, name: str, batch: Sequence[Experience], context: Context
 ) -> list[Sifted]:
-    decisions = ask(item, lambda: item.select(batch, context))
+    decisions = several(item, lambda: item.select(batch, context), Decision)
     if len(decisions) != len(batch):
         raise ComponentError(
             f"{name} returned {len(decisions)} decisions for {len(batch)} experiences"

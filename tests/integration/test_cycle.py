@@ -331,6 +331,76 @@ def test_some_failed_samples_are_data_and_too_many_stop_the_run(tmp_path):
         go(tmp_path, failing(3), plan(recipe()), "many")
 
 
+def test_a_budget_that_is_spent_before_the_first_iteration_is_no_failure(tmp_path):
+    made = plan(recipe("rest_em", "budget=0.001s"))
+    result, _, _ = go(tmp_path, ScriptedEngine(answers(better_each_time)), made)
+    assert not result.improved
+    assert "the budget was used up before begin, and no iteration was begun" in result.summary
+
+
+@dataclass(frozen=True)
+class Fails:
+    """An updater that raises, or forgets to return a learner."""
+
+    raises: bool
+
+    def update(self, rows, context, /):
+        return 1 / 0 if self.raises else None
+
+
+@pytest.mark.parametrize(
+    ("raises", "told"), [(True, "Fails raised ZeroDivisionError"), (False, "Fails returned a None")]
+)
+def test_an_updater_that_fails_is_named_before_anything_is_sampled(tmp_path, raises, told):
+    engine = ScriptedEngine(answers(better_each_time))
+    with pytest.raises(ComponentError, match=told):
+        go(tmp_path, engine, plan(recipe()), updater=Fails(raises))
+    assert engine.calls == 0
+
+
+@dataclass(frozen=True)
+class Returns:
+    """A component of every kind that returns `value`, or leaves the program if it is told to."""
+
+    value: object
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._answer
+
+    def _answer(self, *given):
+        if self.value == "exit":
+            raise SystemExit(0)
+        return self.value
+
+
+@pytest.mark.parametrize("value", [None, 3, "exit", "text", ("x",) * 48])
+@pytest.mark.parametrize(
+    "slot", ["source", "proposer", "solver", "assessors", "filters", "updater", "measures", "gate"]
+)
+def test_a_component_that_returns_anything_else_is_named_in_one_sentence(slot, value, tmp_path):
+    part = Returns(value)
+    made = plan(recipe("rest_em", "iterations=1"))
+    made = replace(
+        made, **{slot: (part,) if slot in ("assessors", "filters", "measures") else part}
+    )
+    updater = part if slot == "updater" else None
+    with pytest.raises(ComponentError, match=r"^Returns (returned|raised|failed)"):
+        go(tmp_path, ScriptedEngine(answers(better_each_time)), made, updater=updater)
+
+
+def test_why_held_out_answers_failed_is_told(tmp_path):
+    def script(request, sample, learner):
+        if request.n == 1 and "1" in request.messages[-1].content:
+            return Completion(text="", tokens=0, finished=False, error="out of luck")
+        return answers(better_each_time)(request, sample, learner)
+
+    _, _, heard = go(tmp_path, ScriptedEngine(script), plan(recipe("rest_em", "iterations=1")))
+    told = [e.text for e in heard if isinstance(e, Note) and "out of luck" in e.text]
+    assert "of 40 answers failed; the first: out of luck" in told[0]
+
+
 def test_a_token_budget_is_kept(tmp_path):
     made = plan(recipe("rest_em", "iterations=2", "budget=1-tokens"))
     result, _, heard = go(tmp_path, ScriptedEngine(answers(better_each_time)), made)

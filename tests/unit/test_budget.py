@@ -18,7 +18,9 @@ def test_token_counts_are_read(text, tokens):
     assert parse(text) == Budget(tokens=tokens)
 
 
-@pytest.mark.parametrize("text", ["", "5", "m", "5 apples", "-5m", "5m-tokens-x"])
+@pytest.mark.parametrize(
+    "text", ["", "5", "m", "5 apples", "-5m", "5m-tokens-x", "0s", "0h0m", "0k-tokens"]
+)
 def test_anything_else_is_refused_with_examples(text):
     with pytest.raises(UsageError, match="expected a time like 5m"):
         parse(text)

@@ -19,6 +19,12 @@ class Short:
         return [Decision(keep=len(e.solution.text.split()) <= self.words, reason="") for e in batch]
 
 @dataclass(frozen=True)
+class Untyped:
+    "Has a field of a type that is none."
+    words: "Nothing" = 3
+    def select(self, batch, context, /): ...
+
+@dataclass(frozen=True)
 class NoFilter:
     "Has no method."
 """
@@ -51,6 +57,7 @@ def test_every_built_in_recipe_cites_its_paper(name):
     ("setting", "message"),
     [
         ("updatin=1", r"updatin: a recipe has no such key; did you mean 'updating'\?"),
+        ("acquisition.max_failures=7", "max_failures: expected a share from 0 to 1, found 7.0"),
         ("data.sourc=1", r"data.sourc: no such key; did you mean 'source'\?"),
         ("updating.train.traner={}", r"updating.train.traner: 'sft' has no field 'traner'"),
         ("refinement.filtering.0.treshold=1", r"filtering\[0\].treshold: .*'threshold'"),
@@ -128,3 +135,10 @@ def test_the_fingerprint_changes_with_any_parameter():
         for prefer in ("first", "shortest")
     ]
     assert len({fingerprint(m) for m in made}) == 4
+
+
+def test_a_file_that_leaves_the_program_or_names_no_type_is_the_users_mistake(own):
+    (own.parent / "quits.py").write_text("raise SystemExit(0)")
+    for use, told in (("mine.py:Untyped", "is no type"), ("quits.py:X", "import: SystemExit: 0")):
+        with pytest.raises(RecipeError, match=told):
+            component("filter", {"use": f"./{use}"}, "here", own.parent)

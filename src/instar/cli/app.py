@@ -25,6 +25,9 @@ from instar.cli import (
     trace,
 )
 from instar.errors import InstarError
+from instar.telemetry.text import terminal_safe
+
+SENTENCE = 1000  # characters of an error that are shown; a hostile file or server can write more
 
 app = typer.Typer(
     name="instar",
@@ -58,7 +61,9 @@ def main() -> None:
     try:
         app()
     except InstarError as error:
-        sys.stderr.write(f"instar: {error}\n")
+        told = "; ".join((str(error), *getattr(error, "__notes__", ())))
+        said = terminal_safe(told, SENTENCE, newlines=False)
+        sys.stderr.write(f"instar: {said}\n")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -19,9 +19,13 @@ def command(
     # Imported here: --help must stay instant.
     from instar.cli import output
     from instar.cli.loaded import opened
+    from instar.errors import UsageError
     from instar.types import Message, Request, Sampling
 
-    sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
+    try:
+        sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     with opened(directory, learner) as context:
         for fact in context.engine.facts():
             output.line(fact, style="dim")

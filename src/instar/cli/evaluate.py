@@ -25,25 +25,37 @@ def command(
     from instar.cli import output
     from instar.cli.loaded import bare, opened, recipe_of
     from instar.cli.options import settings
+    from instar.cli.sealed import record_opening
+    from instar.errors import UsageError
     from instar.events import Note, StepStarted
     from instar.recipe import changed, load, plan
+    from instar.steps import one, several
     from instar.telemetry.console import Console
+    from instar.types import Report, Task
 
     run, console = Path(what), Console()
-    if (run / "recipe.yaml").is_file():
+    of_a_run = (run / "recipe.yaml").is_file()
+    if of_a_run:
         made = plan(changed(recipe_of(run), settings({}, tasks, setting or [])))
         opening = opened(run, learner, console)
     else:
         given: dict[str, str | int | None] = {"model": what, "base_url": base_url}
         made = plan(load(recipe, settings(given, tasks, setting or [])))
         opening = bare(made, console)
-    asked = list(made.source.load(limit, made.seed))[:limit]
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit}: expected at least 1")
+    asked = list(several(made.source, lambda: made.source.load(limit, made.seed), Task))[:limit]
     with console, opening as context:
+        if of_a_run and (told := record_opening(run, context.learner, asked)):
+            console(Note(text=told, level="warning"))
         isolation = context.sandbox.facts() if context.sandbox else ()
         for fact in (*context.engine.facts(), *isolation):
             console(Note(text=fact))
         console(StepStarted(step="evaluate", unit="tasks", total=len(asked)))
-        reports = [m.measure(context.learner, asked, context) for m in made.measures]
+        reports = [
+            one(m, lambda m=m: m.measure(context.learner, asked, context), Report)  # type: ignore[misc]
+            for m in made.measures
+        ]
     scores = [s for r in reports for s in r.scores]
     findings = [f for r in reports for f in r.findings]
     if as_document:

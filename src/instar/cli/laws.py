@@ -33,6 +33,9 @@ def check_file(use: str, kind: str | None) -> str:
             check(name, made, context(sandbox=IsolatedSandbox()))
         except AssertionError as error:
             raise ComponentError(f"{use}: {error}") from error
+        except (Exception, SystemExit) as error:  # it may raise anything
+            told = f"raised, or returned what is no value of its kind: {type(error).__name__}"
+            raise ComponentError(f"{use} {told}: {error}") from error
         return name
     raise (
         errors[0]

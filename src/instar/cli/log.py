@@ -16,10 +16,10 @@ def command(
     # Imported here: --help must stay instant.
     from instar.cli import output
     from instar.store.folder import RunFolder
-    from instar.store.queries import history
+    from instar.store.queries import history, openings
 
     with RunFolder(directory).open_for_reading() as ledger:
-        found = history(ledger)
+        found, opened = history(ledger), openings(ledger)
     if as_document:
         output.as_json(found)
         return
@@ -46,3 +46,5 @@ def command(
     for e in found:
         if e.accepted is not None:
             output.line(f"{e.learner[:8]} {e.reason}")
+    for o in opened:
+        output.line(f"{o.learner[:8]} sealed split opened: {o.reason}")

@@ -9,7 +9,12 @@ import typer
 
 
 def command(
-    kind: Annotated[str, typer.Argument(help="filter, assessor, solver, proposer or corrector.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="source, proposer, solver, assessor, corrector, filter, updater, measure or gate."
+        ),
+    ],
     path: Annotated[Path, typer.Argument(help="The Python file to write.")],
 ) -> None:
     """Write a small working component of a kind, and say how a recipe names it."""

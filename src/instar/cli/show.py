@@ -19,7 +19,7 @@ def command(
     # Imported here: --help must stay instant.
     from instar.cli import output
     from instar.store.folder import RunFolder
-    from instar.store.queries import find_learner, funnel, history, report
+    from instar.store.queries import find_learner, funnel, history, openings, report
 
     with RunFolder(directory).open_for_reading() as ledger:
         found = find_learner(ledger, learner)
@@ -27,6 +27,7 @@ def command(
         # An iteration that kept nothing left the learner as it was, which other iterations made.
         entry = next((e for e in entries if str(e.iteration) == learner), entries[0])
         reports = [r for s in ("gate", "sealed") if (r := report(ledger, found.id, s))]
+        opened = [o.reason for o in openings(ledger) if o.learner == found.id]
         counts = funnel(ledger, entry.iteration) if entry.iteration else {}
     scores = [
         {"split": r.split, "name": s.name, "value": s.value, "low": s.low, "high": s.high, "n": s.n}
@@ -39,18 +40,22 @@ def command(
                 "learner": found.id,
                 "base": found.base,
                 "adapter": found.adapter,
+                "prompt": found.prompt,
                 "parents": found.parents,
                 "iteration": entry.iteration,
                 "accepted": entry.accepted,
                 "reason": entry.reason,
                 "rows_trained": entry.rows_trained,
                 "scores": scores,
+                "openings": opened,
                 "funnel": counts,
             }
         )
         return
     output.line(f"learner {found.id} of iteration {entry.iteration}: {entry.reason}")
     output.line(f"base {found.base}, adapter {found.adapter or 'none'}")
+    if found.prompt is not None:
+        output.line(f"standing prompt: {found.prompt}")
     rows = [
         [
             str(s["split"]),

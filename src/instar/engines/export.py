@@ -20,8 +20,11 @@ def export(learner: Learner, artefacts: Artefacts, to: Path, merged: bool) -> No
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UsageError(f"{to} is not empty; export needs a folder of its own")
-    if learner.base.startswith("openai:"):
-        raise UsageError(f"{learner.base} is an endpoint: there are no weights to export")
+    if learner.base.startswith(models.ENDPOINT):
+        raise UsageError(
+            f"{learner.base} is an endpoint: there are no weights to export; "
+            "what the run changed is shown by `instar show`"
+        )
     folder = artefacts.path(learner.adapter) if learner.adapter else None
     if merged:
         # Imported here: it needs torch.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from instar.errors import ComponentError
+from instar.events import Note
 from instar.judging import attach, judge
 from instar.protocols import Assessor, Context
 from instar.solving import experience, instruct
@@ -55,6 +56,9 @@ def answered(
         for task, completions in zip(tasks, made, strict=True)
         for sample, completion in enumerate(completions)
     ]
+    if failed := [e.solution.error for e in batch if e.solution.error]:
+        told = f"{len(failed)} of {len(batch)} answers failed; the first: {failed[0]}"
+        context.emit(Note(text=told, level="warning"))
     judged = attach(batch, [(f,) for f in judge(checker, batch, context)])
     return tuple(_outcome(e) for e in judged)
 

@@ -52,6 +52,14 @@ class RunFolder:
         SqliteLedger(path / LEDGER).close()
         return cls(path)
 
+    def removed_if_unused(self) -> bool:
+        """Delete a run in which nothing was sampled, and say whether that was so."""
+        with self.open_for_reading() as ledger:
+            used = ledger.ask("SELECT 1 FROM steps WHERE kind IN ('Experience', 'Report') LIMIT 1")
+        if not used:
+            shutil.rmtree(self.path)
+        return not used
+
     @property
     def recipe(self) -> Path:
         """The recipe that the run follows, with all settings applied."""

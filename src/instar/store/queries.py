@@ -10,11 +10,11 @@ from instar.store.codec import decode, escape, unescape
 from instar.store.ledger import SqliteLedger
 from instar.store.results import KINDS, Summary, read_reports
 from instar.store.tracing import Story, Trace, lessons, trace
-from instar.types import Learner, Report, Score, Task, Trained, Verdict
+from instar.types import Learner, Opening, Report, Score, Task, Trained, Verdict
 
 __all__ = [
     "Entry", "Story", "Trace", "find_learner", "funnel", "head", "held_out", "history", "learners",
-    "lessons", "report", "trace",
+    "lessons", "openings", "report", "trace",
 ]  # fmt: skip
 
 REASONS = 5  # how many of a filter's reasons the funnel counts one by one; ours
@@ -155,6 +155,12 @@ def held_out(ledger: SqliteLedger, split: str) -> dict[str, Task]:
     )
     tasks = (decode(Task, text) for (text,) in found)
     return {t.id: t for t in tasks}
+
+
+def openings(ledger: SqliteLedger) -> list[Opening]:
+    """Return every opening of the sealed split, oldest first."""
+    found = ledger.ask("SELECT learner, reason FROM opening ORDER BY row")
+    return [Opening(learner=unescape(m), reason=unescape(reason)) for m, reason in found]
 
 
 def funnel(ledger: SqliteLedger, iteration: int) -> dict[str, int]:

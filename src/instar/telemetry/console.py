@@ -26,10 +26,8 @@ WINDOW = 10.0  # seconds over which tokens per second are counted
 LINE = 600  # characters of one line; longer ones are cut, and that is said
 NEXT = {
     "improved": "instar log {0}   instar diff {0} base head   instar export {0} --to DIR",
-    "no improvement": "instar log {0}   instar diff {0} base 1",
-    "interrupted": "instar resume {0}",
-    "failed": "instar resume {0}",
-}
+    "no improvement": "instar log {0}",
+}  # how a run failed, or that it was interrupted, is the error's to say, and not to be said twice
 
 
 class Console:
@@ -56,6 +54,7 @@ class Console:
                 transient=True,
             )
             self._bar.start()
+            self._begin(events.StepStarted(step="loading model and tasks", unit=""))
         return self
 
     def __exit__(
@@ -73,6 +72,7 @@ class Console:
             case events.Progress() | events.StepStarted() | events.StepEnded():
                 self.live(event)
             case events.RunStarted():
+                self._end()
                 self._header(event)
             case events.Measured():
                 self._measured(event)
@@ -158,6 +158,8 @@ class Console:
 
     def _over(self, event: events.RunEnded) -> None:
         self._end()
+        if event.outcome not in NEXT:
+            return
         style = "bold green" if event.outcome == "improved" else "bold"
         self._line(f"{event.summary} ({_duration(event.seconds)})", style)
         if self._directory:

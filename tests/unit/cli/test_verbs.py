@@ -1,6 +1,7 @@
 """The verbs on a run folder made by a scripted engine: what they print, and its frozen shape."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from instar import yaml
+from instar.catalog import KINDS
 from instar.cli.app import app
 from instar.cli.isolation import Tried
 from instar.errors import UsageError
@@ -98,10 +100,11 @@ def test_log_is_a_list_oldest_first_with_the_base(folder):
 def test_show_has_every_measure_and_the_funnel(folder):
     shown = document("show", folder, "head")
     assert set(shown) == {
-        "learner", "base", "adapter", "parents", "iteration", "accepted", "reason",
-        "rows_trained", "scores", "funnel",
+        "learner", "base", "adapter", "prompt", "parents", "iteration", "accepted", "reason",
+        "rows_trained", "scores", "openings", "funnel",
     }  # fmt: skip
     assert {s["split"] for s in shown["scores"]} == {"gate", "sealed"}
+    assert shown["openings"] == ["the end of rest_em: base against final"]
     assert shown["funnel"]["sampled"] == 24
 
 
@@ -132,6 +135,19 @@ def test_trace_goes_from_a_task_to_who_was_trained_on_it(folder):
     assert held["split"] == "gate"
     assert held["stories"] == []
     assert len(held["outcomes"]) == 2
+    learner, outcome = held["outcomes"][0]
+    assert isinstance(learner, str)
+    assert set(outcome) == {"task", "score", "text", "answer", "sample", "tokens", "finished"}
+    assert set(held["task"]) == {
+        "messages", "reference", "material", "tags", "origin", "name", "parents",
+    }  # fmt: skip
+    with RunFolder(Path(folder)).open_for_reading() as ledger:
+        drawn = next(iter(held_out(ledger, "train")))
+    story = document("trace", folder, drawn)["stories"][0]
+    assert set(story) == {"experience", "feedback", "decisions", "trained"}
+    assert set(story["feedback"][0]) == {"source", "score", "critique", "answer"}
+    assert set(story["decisions"][0]) == {"experience", "filter", "keep", "reason"}
+    assert isinstance(story["trained"], list)
 
 
 def test_people_see_text_that_a_terminal_cannot_obey(folder):
@@ -140,6 +156,41 @@ def test_people_see_text_that_a_terminal_cannot_obey(folder):
     for words in (("log", folder), ("show", folder), ("diff", folder), ("trace", folder, task)):
         assert "\x1b" not in said(*words)
     assert "\ufffd[31m" in said("trace", folder, task)
+
+
+def ran(*words):
+    command = [sys.executable, "-m", "instar", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_an_error_is_told_once_and_cannot_command_a_terminal(tmp_path):
+    tasks = tmp_path / "mine.jsonl"
+    row = json.dumps({"prompt": "x", "id": "\x1b]0;owned\x07\x9b31m"}, ensure_ascii=False)
+    tasks.write_text(f"{row}\n{row}\n")
+    for name in (tasks, tmp_path / "\x1b[31m.jsonl"):
+        done = ran("run", "rest_em", "--tasks", str(name), "--dir", str(tmp_path / "run"))
+        assert done.returncode == 2
+        assert not set("\x1b\x07\x9b") & set(done.stderr)
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--model", "nowhere"), ("--set", "updating.train.lora.rank=3"), ("--tasks", "none.jsonl")],
+)
+def test_a_mistake_before_anything_was_sampled_leaves_no_folder(words, tmp_path):
+    done = ran("run", "rest_em", "--dir", str(tmp_path / "run"), *words)
+    assert done.returncode == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_no_engine_can_honour_are_the_users_mistake(folder):
+    for option in (("--max-tokens", "0"), ("--temperature", "nan")):
+        with pytest.raises(UsageError, match="expected"):
+            CliRunner().invoke(app, ["chat", folder, *option], catch_exceptions=False)
+    words = ["eval", folder, "--tasks", "reasoning_gym:chain_sum", "--limit", "-1"]
+    with pytest.raises(UsageError, match="--limit -1: expected at least 1"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
 
 
 def test_a_learner_that_is_not_there_names_the_nearest(folder):
@@ -158,11 +209,14 @@ def test_a_folder_that_is_no_run_is_the_users_mistake(tmp_path):
 
 
 def test_recipes_and_components_are_documents():
-    names = {r["recipe"] for r in document("recipes")}
+    listed = document("recipes")
+    assert set(listed[0]) == {"recipe", "about", "paper"}
+    names = {r["recipe"] for r in listed}
     assert {"star", "rest_em", "rft", "lmsi", "demo"} <= names
     assert document("recipes", "star")["paper"].startswith("Zelikman")
     cards = document("components", "filter")
     assert set(cards[0]) == {"kind", "name", "summary", "text", "fields"}
+    assert set(cards[0]["fields"][0]) == {"name", "type", "default"}
 
 
 def test_help_is_instant_in_what_it_loads():
@@ -173,7 +227,10 @@ def test_help_is_instant_in_what_it_loads():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("kind", ["filter", "assessor", "solver", "proposer", "corrector"])
+PARTS = {"trainer", "veto"}  # of an updater and of a gate: no slot of a recipe
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - PARTS))
 def test_what_new_writes_keeps_the_laws_of_its_kind(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = said("new", kind, "./mine.py")
@@ -200,6 +257,24 @@ def test_check_says_which_law_a_class_breaks(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(LAWLESS)
     with pytest.raises(RuntimeError, match="Short gave 5 for 6 experiences"):
         CliRunner().invoke(app, ["check", "./mine.py:Short"], catch_exceptions=False)
+
+
+def test_check_names_a_class_that_returns_no_decisions(tmp_path):
+    text = LAWLESS.replace('Decision(keep=True, reason="x")', "3").replace("batch[:-1]", "batch")
+    (tmp_path / "mine.py").write_text(text)
+    done = ran("check", f"{tmp_path}/mine.py:Short")
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert "Short raised, or returned what is no value of its kind" in done.stderr
+
+
+def test_a_run_whose_recipe_was_spoiled_says_which_key(folder, tmp_path):
+    spoiled = tmp_path / "run"
+    shutil.copytree(folder, spoiled)
+    (spoiled / "recipe.yaml").write_text("modl: smollm2\n")
+    for verb in ("resume", "chat"):
+        done = ran(verb, str(spoiled))
+        assert done.returncode == 2
+        assert "recipe.yaml: modl: a recipe has no such key; did you mean 'model'?" in done.stderr
 
 
 def test_check_sandbox_says_what_the_machine_gives():
@@ -268,6 +343,7 @@ def test_the_base_install_checks_a_recipe_and_says_what_was_not_proved(tmp_path)
     done = base_install("check", "rest_em", "--json")
     assert done.returncode == 0
     found = json.loads(done.stdout)
+    assert set(found) == {"checked", "facts", "proved"}
     assert found["proved"] is False
     assert found["facts"] == [
         "rest_em: the recipe is sound",

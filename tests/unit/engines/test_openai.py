@@ -25,6 +25,14 @@ GOOD = {
     "usage": {"prompt_tokens": 1, "completion_tokens": 7, "total_tokens": 8},
 }
 
+ODD = {
+    "garbage": "{not json",
+    "no choices": json.dumps({**GOOD, "choices": []}),
+    "null": json.dumps(GOOD).replace('"4"', "null"),
+    "surrogate": json.dumps(GOOD).replace('"4"', '"\\ud800"'),
+    "echo": json.dumps(GOOD).replace('"4"', f'"your key is {KEY}"'),
+}
+
 
 @pytest.fixture
 def server():
@@ -37,19 +45,11 @@ def server():
             asked.append(({k.lower(): v for k, v in self.headers.items()}, body))
             word = body["messages"][-1]["content"]
             tried[word] = tried.get(word, 0) + 1
-            status, answer = 200, json.dumps(GOOD)
+            status, answer = 200, ODD.get(word, json.dumps(GOOD))
             if word == "busy once" and tried[word] == 1:
                 status, answer = 429, "{}"
-            elif word in ("429", "500", "401", "404"):
+            elif word in ("429", "500", "400", "401", "404"):
                 status, answer = int(word), json.dumps({"error": {"message": f"key {KEY}"}})
-            elif word == "garbage":
-                answer = "{not json"
-            elif word == "no choices":
-                answer = json.dumps({**GOOD, "choices": []})
-            elif word == "null":
-                answer = json.dumps(GOOD).replace('"4"', "null")
-            elif word == "surrogate":
-                answer = json.dumps(GOOD).replace('"4"', '"\\ud800"')
             elif word == "hang":
                 time.sleep(1.5)
             self.send_response(status)
@@ -106,6 +106,32 @@ def test_a_request_that_keeps_failing_fails_alone(engine, word):
     assert bad[0].error
     assert bad[0].text == ""
     assert good[0].text == "4"
+
+
+def test_an_endpoint_that_answers_nobody_stops_the_run(engine, server):
+    engine.concurrency = 3
+    with pytest.raises(
+        EngineError, match="3 requests in a row failed, the last with: 500"
+    ) as caught:
+        ask(engine, "500", n=50)
+    assert KEY not in str(caught.value)
+    assert len(server[1]) < 20
+
+
+def test_a_request_the_endpoint_refuses_is_an_answer_all_the_same(engine):
+    engine.concurrency = 3
+    assert all(c.error for c in ask(engine, "400", n=9)[0])
+
+
+def test_a_key_that_the_endpoint_writes_into_its_answer_is_not_kept(engine):
+    assert ask(engine, "echo")[0][0].text == "your key is ***"
+
+
+def test_a_program_ends_while_a_request_hangs(engine):
+    engine.timeout_s, started = 60.0, time.monotonic()
+    with pytest.raises(EngineError, match="refused the request"):
+        ask(engine, "401", "hang")
+    assert time.monotonic() - started < 1.0
 
 
 @pytest.mark.parametrize("word", ["401", "404"])

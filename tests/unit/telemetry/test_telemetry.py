@@ -67,6 +67,21 @@ def test_nothing_a_model_wrote_reaches_the_terminal_as_a_command():
     assert not set("\x1b\x07\u202e\ud800") & set(text)
 
 
+def test_a_person_sees_that_something_is_loading_before_the_first_event():
+    out = io.StringIO()
+    with Console(RichConsole(file=out, force_terminal=True, width=120)):
+        pass
+    assert "loading model and tasks" in out.getvalue()
+
+
+@pytest.mark.parametrize("outcome", ["failed", "interrupted"])
+def test_what_the_error_says_is_not_said_twice(outcome):
+    out = io.StringIO()
+    with Console(RichConsole(file=out, force_terminal=False, width=120)) as console:
+        console(events.RunEnded(outcome=outcome, summary="the disk is full", seconds=1.0))
+    assert out.getvalue() == ""
+
+
 def test_without_a_terminal_there_are_plain_lines_only():
     assert "\x1b" not in shown(False)
 

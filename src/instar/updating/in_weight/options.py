@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import fields
@@ -149,6 +150,8 @@ def _checked(
         for why, names in own.items():
             if any(name == n or (n[-1] == "_" and name.startswith(n)) for n in names.split()):
                 raise RecipeError(f"{where}.{name}: not an option of a recipe: {why}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RecipeError(f"{where}.{name}: expected a finite number, found {value}")
         try:
             TypeAdapter(hints[name]).validate_python(value, strict=True)
         except ValidationError as error:
