@@ -33,7 +33,8 @@ def verb(*words: str) -> object:
 def one(seed: int, control: bool, place: Path) -> dict:
     run = place / f"seed-{seed}"
     words = ["run", "demo", "--seed", str(seed), "--dir", str(run)]
-    words += ["--control", "random"] if control else []
+    # The rival takes as long again; the recipe's budget is for the demo alone.
+    words += ["--control", "random", "--budget", "30m"] if control else []
     started, at = time.time(), time.monotonic()
     process = subprocess.Popen([*INSTAR, *words], stderr=subprocess.PIPE, text=True)
     _, errors = process.communicate()
