@@ -39,9 +39,12 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """`done` more units of the running step, and `tokens` more tokens, since the last event."""
+    """`done` more units of the running step, and `tokens` more tokens, since the last event.
 
-    done: int = 0
+    A unit may be done in part: a task of which half the samples are there.
+    """
+
+    done: float = 0
     tokens: int = 0
 
 

@@ -6,7 +6,7 @@ The checker tells right from wrong, the updater changes the learner, the engine 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import cast
 
@@ -14,7 +14,7 @@ from instar.build import fingerprint
 from instar.errors import PreflightError, RecipeError
 from instar.judging import judge
 from instar.models import ENDPOINT
-from instar.protocols import Assessor, Context, Trainer
+from instar.protocols import Assessor, Context, Particular, Trainer
 from instar.recipe import Plan
 from instar.steps import learned
 from instar.types import Experience, Message, Sampling, Solution, Task
@@ -60,6 +60,18 @@ def check_settings(plan: Plan) -> None:
         )
     for trainer in trainers:
         trainer.check()
+
+
+def check_tasks(plan: Plan, tasks: Sequence[Task]) -> None:
+    """Let every assessor that can say so refuse a task, before anything is sampled.
+
+    Raises:
+        DataError: naming the task.
+    """
+    for part in (*plan.assessors, *plan.correctors, *plan.measures):
+        for reader in (part, *_parts(part, Particular)):
+            if isinstance(reader, Particular):
+                reader.check_tasks(tasks)
 
 
 def check_feedback(plan: Plan, context: Context) -> tuple[str, ...]:

@@ -46,7 +46,8 @@ class Engine(Protocol):
         """Complete each request `request.n` times; the answer is in the order of the requests.
 
         Draws depend on `context.seed`, `request.key` and the sample's number alone. A request that
-        fails gives completions with `error`. Emits `Progress` (done counts completions).
+        fails gives completions with `error`. Emits `Progress` (done counts requests, one
+        with a part of its completions as that part).
 
         Raises:
             EngineError: when no request can be served at all.
@@ -201,6 +202,19 @@ class Assessor(Protocol):
 
     def assess(self, batch: Sequence[Experience], context: Context, /) -> Sequence[Feedback]:
         """Return one feedback per experience, in order."""
+        ...
+
+
+@runtime_checkable
+class Particular(Protocol):
+    """What an assessor may also be: able to say before the run that it cannot read a task."""
+
+    def check_tasks(self, tasks: Sequence[Task], /) -> None:
+        """Look at all tasks of the run.
+
+        Raises:
+            DataError: naming the first task it cannot judge, and what was expected.
+        """
         ...
 
 

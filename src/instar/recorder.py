@@ -43,6 +43,8 @@ class Recorder:
         self._started = time.monotonic() - spent
         self._step: tuple[str, float] | None = None
         self._worked = False
+        self._making = ""  # the step that is being made
+        self._ahead = 0.0  # units that were told before the cycle said that they are finished
 
     @property
     def seconds(self) -> float:
@@ -50,9 +52,14 @@ class Recorder:
         return time.monotonic() - self._started
 
     def emit(self, event: Event) -> None:
-        """Pass on what a component says; within `acquire` the cycle counts tasks, not samples."""
+        """Pass on what a component says; in `acquire`, only sampling moves the count of tasks.
+
+        What an assessor or a corrector asks of the engine belongs to tasks that are counted.
+        """
         if isinstance(event, Progress) and self._step and self._step[0] == "acquire":
-            event = replace(event, done=0)
+            if self._making != "solve":
+                event = replace(event, done=0)
+            self._ahead += event.done
         self._emit(event)
 
     def __call__(
@@ -67,7 +74,9 @@ class Recorder:
         rows = self._recall(step, full_key, kind)
         if rows is None:
             started = time.monotonic()
+            self._making = step
             rows = self._keep(step, full_key, tuple(make()), time.monotonic() - started)
+            self._making = ""
         return rows
 
     def beside(
@@ -110,12 +119,14 @@ class Recorder:
 
     def begin(self, step: str, unit: str, total: int, /) -> None:
         """Say that a long step begins."""
-        self._step, self._worked = (step, time.monotonic()), False
+        self._step, self._worked, self._ahead = (step, time.monotonic()), False, 0.0
         self._emit(StepStarted(step=step, unit=unit, total=total))
 
     def advance(self, done: int, /) -> None:
-        """Say that `done` more units of the long step are finished."""
-        self._emit(Progress(done=done))
+        """Say that `done` more units of the long step are finished, but for what was said."""
+        more = max(0.0, done - self._ahead)
+        self._ahead -= done - more
+        self._emit(Progress(done=more))
 
     def end(self) -> None:
         """Say that the long step ended, and whether anything had to be made."""

@@ -101,6 +101,7 @@ def prepare(
     if sandbox is not None and sandbox.level == "none" and not services.train_unprotected:
         guards = (NotUnprotected(),)
     placed = _split(plan, once)
+    preflight.check_tasks(plan, [p.task for p in placed])
     heldout = (*_tasks(placed, "gate"), *_tasks(placed, "sealed"))
     base = _base(plan)
     once("begin", (base.id,), Trained, lambda: (Trained(learner=base, rows=(), arm="base"),))

@@ -10,12 +10,12 @@ import pytest
 from instar.acquisition.feedback.environment.unit_tests import UnitTests
 from instar.acquisition.tasks.human_eval import HumanEval
 from instar.environments.sandbox.sandbox import IsolatedSandbox
-from instar.errors import ComponentError, UsageError
+from instar.errors import ComponentError, DataError, Interrupted, UsageError
 from instar.events import RunStarted
 from instar.preflight import executes_code
 from instar.recipe import built_in, changed, load, plan
 from instar.run import Services, run
-from instar.session import start
+from instar.session import resume, start
 from instar.store.folder import RunFolder
 from instar.store.queries import funnel, history, lessons
 from instar.testing.fakes import ScriptedEngine, context
@@ -294,10 +294,68 @@ def test_where_no_isolation_holds_the_run_refuses_in_one_sentence_and_leaves_no_
     assert not (tmp_path / "run").exists()
 
 
+def stopped(*given):
+    raise Interrupted("not now")
+
+
 @pytest.mark.parametrize(("asked", "level"), [("landlock", "landlock"), ("none", "none")])
 def test_the_isolation_reached_is_in_the_ledger(tmp_path, monkeypatch, asked, level):
-    monkeypatch.setattr("instar.session.engine_for", refuse)
-    with pytest.raises(ComponentError, match="not here"):
+    monkeypatch.setattr("instar.session.engine_for", stopped)
+    with pytest.raises(Interrupted):
         start(load("rest_em_code"), tmp_path / "run", lambda event: None, sandbox=asked)
     with RunFolder(tmp_path / "run").open_for_reading() as ledger:
         assert ledger.get_meta("sandbox") == level
+
+
+def test_every_isolation_that_sessions_of_a_run_reached_stays_in_the_ledger(tmp_path, monkeypatch):
+    monkeypatch.setattr("instar.session.engine_for", stopped)
+    with pytest.raises(Interrupted):
+        start(load("rest_em_code"), tmp_path / "run", lambda event: None, sandbox="landlock")
+    with RunFolder(tmp_path / "run").open_for_writing() as ledger:
+        ledger.set_meta("sandbox_asked", "none")
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            resume(tmp_path / "run", lambda event: None)
+    with RunFolder(tmp_path / "run").open_for_reading() as ledger:
+        assert ledger.get_meta("sandbox") == "landlock none"
+
+
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        ({"cases": [{"in": "1"}]}, "expected a list of input and output"),
+        ({"tests": ["assert ("]}, "its tests are no Python"),
+        ({"tests": ["assert max(1, 2) == 2"]}, "its tests use nothing that a program defines"),
+    ],
+)
+def test_a_task_whose_tests_cannot_be_read_stops_the_run_before_anything_is_sampled(
+    tmp_path, monkeypatch, field, told
+):
+    words = [
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+    ]
+    rows = [{"prompt": f"Write {w}(x): {w} " * 3, "tests": [f"assert {w}(1)"]} for w in words]
+    rows[5] = {"prompt": "Write the odd one, please.", "id": "odd", **field}
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    engine = ScriptedEngine()
+    monkeypatch.setattr("instar.session.engine_for", lambda *given: engine)
+    settings = [
+        f"data.source={json.dumps({'use': 'jsonl', 'path': str(tmp_path / 'mine.jsonl')})}",
+        "data.splits={train: null, gate: 2, sealed: 2}",
+    ]
+    with pytest.raises(DataError, match=told) as refusal:
+        start(load("rest_em_code", settings), tmp_path / "run", lambda event: None)
+    assert "odd" in str(refusal.value)
+    assert engine.calls == 0
+    assert not (tmp_path / "run").exists()

@@ -61,7 +61,7 @@ class OpenAIEngine:
 
         def one(job: tuple[Request, int]) -> Completion:
             made = self._complete(client, job[0], job[1], context.seed)
-            context.emit(Progress(done=1, tokens=made.tokens))
+            context.emit(Progress(done=1 / job[0].n, tokens=made.tokens))
             return made
 
         made = _side_by_side(one, jobs, self.concurrency)

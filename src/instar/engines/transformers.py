@@ -75,7 +75,8 @@ class TransformersEngine:
                 found[i] = (failed,) * request.n
             else:
                 fitting.append(i)
-        tick = _ticker(context)
+        rows = sum(requests[i].n for i in fitting)
+        tick = _ticker(context, len(fitting) / max(1, rows))
         for chunk in self._chunks(fitting, requests, prompts, loaded):
             made = self._decode(chunk, requests, prompts, loaded, context.seed, tick)
             for i, completion in made:
@@ -244,15 +245,20 @@ def _ends(model: Any, tokenizer: Any) -> tuple[int, ...]:
     return tuple(sorted(e for e in ends if e is not None))
 
 
-def _ticker(context: Context) -> Callable[..., None]:
-    """Return a counter that emits `Progress` ten times a second at most."""
-    told, done, tokens = time.monotonic(), 0, 0
+def _ticker(context: Context, share: float) -> Callable[..., None]:
+    """Return a counter that emits `Progress` ten times a second at most.
+
+    Args:
+        context: whom to tell.
+        share: what a completion is of a request.
+    """
+    told, done, tokens = time.monotonic(), 0.0, 0
 
     def tick(more_done: int, more_tokens: int, flush: bool = False) -> None:
         nonlocal told, done, tokens
-        done, tokens = done + more_done, tokens + more_tokens
+        done, tokens = done + share * more_done, tokens + more_tokens
         if (done or tokens) and (flush or time.monotonic() - told > TELL):
             context.emit(Progress(done=done, tokens=tokens))
-            told, done, tokens = time.monotonic(), 0, 0
+            told, done, tokens = time.monotonic(), 0.0, 0
 
     return tick

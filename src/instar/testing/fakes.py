@@ -77,7 +77,7 @@ class ScriptedEngine:
             tuple(self._one(request, i, learner) for i in range(request.n)) for request in requests
         ]
         tokens = sum(c.tokens for group in made for c in group)
-        context.emit(Progress(done=sum(r.n for r in requests), tokens=tokens))
+        context.emit(Progress(done=len(requests), tokens=tokens))
         return made
 
     def fingerprint(self, learner: Learner, context: Context, /) -> str:

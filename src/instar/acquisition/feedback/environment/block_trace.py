@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from instar.acquisition.feedback.environment.programs import Judged, sandbox_of
+from instar.acquisition.feedback.environment.programs import Judged, checks_of, sandbox_of
 from instar.acquisition.feedback.environment.running import judged_all
 from instar.acquisition.feedback.environment.unit_tests import limits_of, work_of
 from instar.protocols import Context
-from instar.types import Experience, Feedback
+from instar.types import Experience, Feedback, Task
 
 SOURCE = "block_trace"
 
@@ -37,6 +37,11 @@ class BlockTrace:
             raise ValueError(f"characters is {self.characters}; expected at least 1")
         if not 0 < self.timeout_s <= 3600:
             raise ValueError(f"timeout_s is {self.timeout_s}; expected seconds, up to 3600")
+
+    def check_tasks(self, tasks: Sequence[Task], /) -> None:
+        """See that what the tasks say of their tests can be read."""
+        for task in tasks:
+            checks_of(task)
 
     def assess(self, batch: Sequence[Experience], context: Context, /) -> list[Feedback]:
         """Return one feedback per experience, in order."""

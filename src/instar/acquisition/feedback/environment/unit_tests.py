@@ -17,7 +17,7 @@ from instar.acquisition.feedback.environment.programs import (
 )
 from instar.acquisition.feedback.environment.running import judged_all
 from instar.protocols import Context
-from instar.types import Experience, Feedback, Limits
+from instar.types import Experience, Feedback, Limits, Task
 
 SOURCE = "unit_tests"
 
@@ -46,6 +46,11 @@ class UnitTests:
             raise ValueError(f"timeout_s is {self.timeout_s}; expected seconds, up to 3600")
         if self.memory_mb < 16:
             raise ValueError(f"memory_mb is {self.memory_mb}; expected at least 16")
+
+    def check_tasks(self, tasks: Sequence[Task], /) -> None:
+        """See that what the tasks say of their tests can be read."""
+        for task in tasks:
+            checks_of(task)
 
     def assess(self, batch: Sequence[Experience], context: Context, /) -> list[Feedback]:
         """Return one feedback per experience, in order."""
