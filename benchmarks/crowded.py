@@ -1,8 +1,8 @@
-"""Sampling beside other programs: threads that sleep while they wait, against threads that spin.
+"""Sampling beside other programs: threads that soon sleep while they wait, or spin on.
 
-instar lets OpenMP's threads sleep (`OMP_WAIT_POLICY=PASSIVE`); the library's own default is to spin
-300,000 times first (`GOMP_SPINCOUNT`). Two engines that differ in nothing else answer the same
-prompts in turn, on an idle machine and beside busy programs, one for each core or one in all.
+instar lets the threads of GNU OpenMP spin 1,000 times for each other before they sleep; the
+library's own default is 300,000 (`GOMP_SPINCOUNT`). Two engines that differ in nothing else answer
+the same prompts in turn, on an idle machine and beside busy programs, one in all or one per core.
 
     python benchmarks/crowded.py            # writes benchmarks/results/crowded.json
 """
@@ -19,8 +19,8 @@ from pathlib import Path
 import rollouts
 
 HERE = Path(__file__).parent
-ARMS = {"sleep": {}, "spin": {"GOMP_SPINCOUNT": "300000"}}
-PROMPTS, K = 64, 4
+ARMS = {"instar": {}, "spinning": {"GOMP_SPINCOUNT": "300000"}}
+PROMPTS, K = 16, 8
 
 
 def serve() -> None:
@@ -76,9 +76,9 @@ def main() -> None:
     for crowd in (0, 1, os.cpu_count() or 1):
         found = rates(arms, crowd, given.repeat)
         middle = {arm: statistics.median(values) for arm, values in found.items()}
-        ratio = middle["sleep"] / middle["spin"]
+        ratio = middle["instar"] / middle["spinning"]
         result.append({"busy programs": crowd, "tokens/s": found, "median": middle, "ratio": ratio})
-        print(f"beside {crowd} busy programs: {middle}, sleep / spin {ratio:.2f}", flush=True)
+        print(f"beside {crowd} busy programs: {middle}, ratio {ratio:.2f}", flush=True)
     for process in arms.values():
         process.stdin.close()
         process.wait()

@@ -39,7 +39,7 @@ class OpenAIEngine:
 
     model: str
     base_url: str | None = None
-    timeout_s: float = 60.0
+    timeout_s: float = 120.0
     retries: int = 4
     concurrency: int = 8
     _client: Any = field(default=None, repr=False)

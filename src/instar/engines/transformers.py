@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MEMORY = 2_000_000_000  # bytes of keys and values in one batch; ours
 TELL = 0.1  # seconds between progress events
+SPINS = "1000"  # on an idle machine hardly slower than the default, in a crowd several times faster
 
 
 @dataclass
@@ -42,13 +43,13 @@ class TransformersEngine:
     _serves: Lock = field(default_factory=Lock, repr=False)
 
     def __post_init__(self) -> None:
-        """Let threads that wait for each other sleep, unless the user said otherwise.
+        """Let threads that wait for each other sleep soon, unless the user said otherwise.
 
-        OpenMP's spin by default, and where another program wants a core they spin in the way of
-        the one they wait for: sampling fell to a quarter of its rate beside two busy programs
-        (benchmarks/results/crowded.json). It is read once, when torch is loaded.
+        GNU OpenMP's spin 300,000 times by default, and where another program wants a core they
+        spin in the way of the one they wait for (benchmarks/crowded.py). The library reads this
+        once, when torch is loaded.
         """
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
     def generate(
         self, requests: Sequence[Request], learner: Learner, context: Context, /
