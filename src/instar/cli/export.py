@@ -29,3 +29,5 @@ def command(
         export(found, folder.artefacts, to, merged)
     what = "a whole model" if merged else "a PEFT adapter"
     output.line(f"wrote learner {found.id} to {to} as {what}")
+    if found.prompt is not None:
+        output.line("its standing prompt is no part of that: `instar show` tells it")

@@ -189,6 +189,10 @@ def test_what_is_exported_loads_in_plain_libraries_and_says_the_same(tiny, conte
     assert torch.allclose(loaded(ids).logits, expected, atol=1e-5)
     # The whole model is written in the machine's own format: bf16 has eight bits.
     assert (whole(ids).logits - expected).norm() < 2**-5 * expected.norm()
+    engines = [TransformersEngine(model=str(m)) for m in (tiny, tmp_path / "whole")]
+    served = engines[0].fingerprint(learner, context)
+    assert engines[1].fingerprint(context.learner, context) == served
+    assert engines[0].fingerprint(context.learner, context) != served
     with pytest.raises(UsageError, match="is not empty"):
         export(learner, context.artefacts, tmp_path / "whole", merged=True)
 
