@@ -16,7 +16,7 @@ from instar.judging import judge
 from instar.models import ENDPOINT
 from instar.protocols import Assessor, Context, Particular, Trainer
 from instar.recipe import Plan
-from instar.steps import learned
+from instar.steps import ask, learned
 from instar.types import Experience, Message, Sampling, Solution, Task
 
 # How an answer may be written so that a checker reads it; one of these must be recognised.
@@ -67,11 +67,12 @@ def check_tasks(plan: Plan, tasks: Sequence[Task]) -> None:
 
     Raises:
         DataError: naming the task.
+        ComponentError: if an assessor raises anything else.
     """
     for part in (*plan.assessors, *plan.correctors, *plan.measures):
         for reader in (part, *_parts(part, Particular)):
             if isinstance(reader, Particular):
-                reader.check_tasks(tasks)
+                ask(reader, lambda r=reader: r.check_tasks(tasks))  # type: ignore[misc]
 
 
 def check_feedback(plan: Plan, context: Context) -> tuple[str, ...]:

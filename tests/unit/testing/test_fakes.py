@@ -66,11 +66,11 @@ def test_a_script_may_return_a_whole_completion():
     assert engine.generate([request("a")], here.learner, here) == [(cut,)]
 
 
-def test_progress_counts_completions_and_tokens():
+def test_progress_counts_requests_and_tokens():
     heard = []
     here = replace(context(), emit=heard.append)
     ScriptedEngine(lambda *_: "two words").generate([request("a", 3)], here.learner, here)
-    assert [(e.done, e.tokens) for e in heard] == [(3, 6)]
+    assert [(e.done, e.tokens) for e in heard] == [(1, 6)]
 
 
 def test_the_fingerprint_changes_with_the_learner_alone():
