@@ -13,6 +13,7 @@ import pytest
 import instar
 from instar.environments.sandbox.backends import _bubblewrap, launch
 from instar.environments.sandbox.sandbox import IsolatedSandbox
+from instar.environments.sandbox.zygote import Zygote
 from instar.errors import ComponentError, UsageError
 from instar.types import Limits
 
@@ -269,3 +270,16 @@ def test_an_isolation_that_leaks_is_not_chosen(monkeypatch):
     (told,) = sandbox.facts()
     assert "bwrap does not stop: network, read outside, write outside, new process)" in told
     sandbox.close()
+
+
+@pytest.mark.parametrize("backend", ["bwrap", "landlock", "wasi"])
+def test_a_kill_that_comes_when_the_program_has_ended_harms_neither_it_nor_the_next(backend):
+    held(backend).close()
+    zygote = Zygote(launch(backend))
+    try:
+        for _ in range(3):
+            zygote._kill("late")  # as when a limit is passed in the moment the program ends
+            ended = zygote.run("print('here')", {}, SHORT)
+            assert (ended.ended, ended.code, ended.stdout) == ("exit", 0, b"here\n")
+    finally:
+        zygote.close()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MOUNTED = "/sandbox"  # where the scratch folder is mounted, in a mount namespace of its own
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+KILL = b"k"  # what the other side sends to have the program killed
 TICK = 20  # milliseconds between looks at what a program holds; ours
 BROKEN = 125  # exit status of a child that could not be isolated
 
@@ -63,6 +64,8 @@ def serve(handle: int, level: str, readable: list[str], warm: list[str], cache: 
             message, handles, _, _ = socket.recv_fds(link, 1 << 16, 4)
             if not message:
                 return
+            if message == KILL:  # it came when the program had just ended by itself
+                continue
             asked = json.loads(message)
             pid = os.fork()
             if pid == 0:
