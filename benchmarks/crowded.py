@@ -18,8 +18,11 @@ from pathlib import Path
 
 import rollouts
 
+from instar.engines.transformers import SPINS
+
 HERE = Path(__file__).parent
-ARMS = {"instar": {}, "spinning": {"GOMP_SPINCOUNT": "300000"}}
+# Set for the process: `rollouts` loads torch before there is an engine.
+ARMS = {"instar": {"GOMP_SPINCOUNT": SPINS}, "spinning": {"GOMP_SPINCOUNT": "300000"}}
 PROMPTS, K = 16, 8
 
 
