@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from instar.types import Report, Score, Task
 
 
 def command(
@@ -31,7 +34,6 @@ def command(
     from instar.recipe import changed, load, plan
     from instar.steps import one, several
     from instar.telemetry.console import Console
-    from instar.types import Report, Task
 
     run, console = Path(what), Console()
     of_a_run = (run / "recipe.yaml").is_file()
@@ -68,7 +70,14 @@ def command(
             }
         )
         return
+    _show(f"{what} on {tasks}", scores, findings)
+
+
+def _show(title: str, scores: Sequence[Score], findings: Sequence[str]) -> None:
+    # Imported here: see above.
+    from instar.cli import output
+
     rows = [[s.name, f"{s.value:.3f}", f"{s.low:.3f} to {s.high:.3f}", str(s.n)] for s in scores]
-    output.table(f"{what} on {tasks}", ["measure", "value", "95% interval", "n"], rows)
+    output.table(title, ["measure", "value", "95% interval", "n"], rows)
     for finding in findings:
         output.line(finding)

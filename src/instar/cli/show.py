@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from instar.types import Report
 
 
 def command(
@@ -56,15 +59,19 @@ def command(
     output.line(f"base {found.base}, adapter {found.adapter or 'none'}")
     if found.prompt is not None:
         output.line(f"standing prompt: {found.prompt}")
+    for reason in opened:
+        output.line(f"sealed split opened: {reason}")
+    _tables(reports, counts)
+
+
+def _tables(reports: Sequence[Report], counts: Mapping[str, int]) -> None:
+    # Imported here: see above.
+    from instar.cli import output
+
     rows = [
-        [
-            str(s["split"]),
-            str(s["name"]),
-            f"{s['value']:.3f}",
-            f"{s['low']:.3f} to {s['high']:.3f}",
-            str(s["n"]),
-        ]
-        for s in scores
+        [r.split, s.name, f"{s.value:.3f}", f"{s.low:.3f} to {s.high:.3f}", str(s.n)]
+        for r in reports
+        for s in r.scores
     ]
     output.table("measures", ["split", "measure", "value", "95% interval", "n"], rows)
     if counts:
