@@ -105,6 +105,8 @@ def test_show_has_every_measure_and_the_funnel(folder):
     }  # fmt: skip
     assert {s["split"] for s in shown["scores"]} == {"gate", "sealed"}
     assert shown["openings"] == ["the end of rest_em: base against final"]
+    for verb in (("show", folder, "head"), ("log", folder)):
+        assert "sealed split opened: the end of rest_em: base against final" in said(*verb)
     assert shown["funnel"]["sampled"] == 24
 
 
